@@ -1,1 +1,17 @@
-//! kernels
+//! Fast f32 arithmetic on plain slices: matrix products, convolutions and what surrounds them, for one CPU.
+//!
+//! Data is channels-last, `[batch, height, width, channels]`; each operation writes into a slice of the caller's. What
+//! instructions to use is decided at run time ([`isa`]), work is shared by rayon's pool ([`parallel`]), and results
+//! have the same bits on any number of threads. Nothing here knows about tensors, gradients tapes or models.
+
+#![expect(
+    unsafe_code,
+    reason = "vector instructions and raw panels; each block argues its safety"
+)]
+
+pub mod allocator;
+pub mod isa;
+pub mod parallel;
+pub mod scratch;
+
+mod vector;

@@ -1,0 +1,164 @@
+//! A register of f32 lanes, as a type per instruction set.
+//!
+//! A value of an implementing type is proof that the CPU has its instructions: values come from [`Vector::splat`] and
+//! [`Vector::load`], which are `unsafe` for that reason, so that arithmetic on them need not be.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use portable::Portable;
+
+/// Lanes of f32 and the operations that kernels need.
+///
+/// `load`, `splat` and the other makers are safe to call only where the CPU has the instructions (see [`crate::isa`]).
+pub(crate) trait Vector: Copy {
+    /// Numbers in a register.
+    const LANES: usize;
+    /// Rows of the micro-kernels' tile of results, which is two registers wide: as many as the registers hold.
+    const TILE_ROWS: usize;
+
+    /// # Safety
+    /// The CPU has the instructions, and `from` is valid for reading `LANES` floats (of any alignment).
+    unsafe fn load(from: *const f32) -> Self;
+    /// The first `count` lanes from memory, zero in the others; nothing beyond is touched.
+    ///
+    /// # Safety
+    /// The CPU has the instructions, `count <= LANES`, and `from` is valid for reading `count` floats.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    /// # Safety
+    /// The CPU has the instructions.
+    unsafe fn splat(value: f32) -> Self;
+    /// # Safety
+    /// `to` is valid for writing `LANES` floats (of any alignment).
+    unsafe fn store(self, to: *mut f32);
+    /// # Safety
+    /// `count <= LANES`, and `to` is valid for writing `count` floats.
+    unsafe fn store_first(self, to: *mut f32, count: usize);
+
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
+    /// The second where either is NaN, as the instruction has it.
+    fn min(self, other: Self) -> Self;
+    /// The second where either is NaN, as the instruction has it.
+    fn max(self, other: Self) -> Self;
+    fn sqrt(self) -> Self;
+    /// `self * factor + addend`, rounded once where the instructions can (everywhere but [`Portable`]).
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// `addend - self * factor`, rounded likewise.
+    fn neg_mul_add(self, factor: Self, addend: Self) -> Self;
+    /// To the nearest whole number, ties to even.
+    fn round(self) -> Self;
+    /// `self * 2^exponent` for whole exponents in [-126, 127].
+    fn scale_by_power_of_two(self, exponent: Self) -> Self;
+    /// `self` in lanes where `condition > 0`, elsewhere `other`.
+    fn where_positive(self, condition: Self, other: Self) -> Self;
+    /// The sum of all lanes, in an order fixed per type.
+    fn sum(self) -> f32;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::{Kernel, Level, dispatch};
+
+    /// Each operation on `a` and `b`, lane by lane, in the order of `expected`.
+    struct Everything<'a> {
+        a: &'a [f32; 16],
+        b: &'a [f32; 16],
+    }
+
+    impl Kernel for Everything<'_> {
+        type Output = Vec<Vec<f32>>;
+
+        #[inline(always)]
+        unsafe fn run<V: Vector>(self) -> Self::Output {
+            let mut outputs = vec![vec![0.0; 16]; 13];
+            let third = 16 - V::LANES / 3;
+            for at in (0..16).step_by(V::LANES) {
+                // SAFETY: `at + LANES <= 16`, the length of every array here; `LANES / 3` floats end at 16.
+                unsafe {
+                    let a = V::load(self.a.as_ptr().add(at));
+                    let b = V::load(self.b.as_ptr().add(at));
+                    let results = [
+                        a.add(b),
+                        a.sub(b),
+                        a.mul(b),
+                        a.div(b),
+                        a.min(b),
+                        a.max(b),
+                        b.mul(b).sqrt(),
+                        a.mul_add(b, V::splat(0.5)),
+                        a.neg_mul_add(b, V::splat(0.5)),
+                        a.round(),
+                        a.scale_by_power_of_two(V::splat(-3.0)),
+                        a.where_positive(b, V::splat(7.0)),
+                    ];
+                    for (result, output) in results.into_iter().zip(&mut outputs) {
+                        result.store(output.as_mut_ptr().add(at));
+                    }
+                    outputs[12][0] += a.sum();
+                    let part = V::load_first(self.a.as_ptr().add(third), 16 - third);
+                    part.store_first(outputs[12].as_mut_ptr().add(third), 16 - third);
+                    let mut whole = [9.0; 16];
+                    part.store(whole.as_mut_ptr());
+                    assert!(
+                        whole[16 - third..V::LANES]
+                            .iter()
+                            .all(|value| *value == 0.0)
+                    );
+                }
+            }
+            outputs
+        }
+    }
+
+    #[test]
+    fn every_operation_agrees_with_scalar_arithmetic_at_every_level() {
+        let a: [f32; 16] = std::array::from_fn(|i| (i as f32 - 7.3) * 1.7);
+        let b: [f32; 16] = std::array::from_fn(|i| ((i * 7 % 16) as f32 - 8.5) * 0.9);
+        let scalar: [fn(f32, f32) -> f32; 12] = [
+            |a, b| a + b,
+            |a, b| a - b,
+            |a, b| a * b,
+            |a, b| a / b,
+            |a, b| a.min(b),
+            |a, b| a.max(b),
+            |_, b| b.abs(),
+            |a, b| a * b + 0.5,
+            |a, b| 0.5 - a * b,
+            |a, _| a.round_ties_even(),
+            |a, _| a / 8.0,
+            |a, b| if b > 0.0 { a } else { 7.0 },
+        ];
+        for level in Level::available() {
+            let outputs = dispatch(level, Everything { a: &a, b: &b });
+            for (operation, scalar) in scalar.iter().enumerate() {
+                for lane in 0..16 {
+                    let (found, expected) = (outputs[operation][lane], scalar(a[lane], b[lane]));
+                    // One rounding instead of two in the fused operations.
+                    let tolerance = 1e-6 * expected.abs().max(1.0);
+                    assert!(
+                        (found - expected).abs() <= tolerance,
+                        "{level:?}, operation {operation}: {found} {expected}"
+                    );
+                }
+            }
+            let total: f32 = a.iter().sum();
+            assert!(
+                (outputs[12][0] - total).abs() < 1e-4,
+                "{level:?}: {} {total}",
+                outputs[12][0]
+            );
+            assert_eq!(outputs[12][15], a[15], "{level:?}");
+        }
+    }
+}
