@@ -9,9 +9,12 @@
     reason = "vector instructions and raw panels; each block argues its safety"
 )]
 
+pub mod activation;
 pub mod allocator;
 pub mod isa;
 pub mod parallel;
 pub mod scratch;
 
+mod elementary;
+mod multiversion;
 mod vector;
