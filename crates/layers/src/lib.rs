@@ -1,1 +1,25 @@
-//! layers
+//! Blocks shared by several models.
+//!
+//! A layer owns its parameters and knows its shapes; the arithmetic happens in
+//! `trompe-ops`. Weights come from an [`Init`], which draws each parameter from
+//! a random stream of its own, and a forward pass carries a [`Pass`], through
+//! which layers that keep statistics report them instead of hiding them.
+
+mod batch_norm;
+mod conv2d;
+mod conv_transpose2d;
+mod init;
+mod linear;
+mod parameters;
+mod pass;
+
+pub use batch_norm::BatchNorm;
+pub use conv_transpose2d::ConvTranspose2d;
+pub use conv2d::Conv2d;
+pub use init::{Fill, Init, Initialization};
+pub use linear::Linear;
+pub use parameters::{
+    MapParameters, VisitParameters, map_parameters, parameter_count, visit_parameters,
+};
+pub use pass::{Pass, Statistics};
+pub use trompe_ops::{Activation, Boundary, Conv2dOptions, ConvTranspose2dOptions, activate};

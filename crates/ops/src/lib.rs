@@ -1,1 +1,19 @@
-//! ops
+//! The one door between Burn and our CPU kernels.
+//!
+//! Layers call these functions with Burn tensors; on the CPU they reach
+//! `trompe-kernels`, on every other device Burn's own operations give the same
+//! meaning. Images and feature maps are `[batch, channels, height, width]`
+//! everywhere; weights have PyTorch's logical layout, so that published
+//! weights need no transposition.
+
+mod activation;
+mod adam;
+mod batch_norm;
+mod conv;
+mod linear;
+
+pub use activation::{Activation, activate};
+pub use adam::{AdamState, AdamStep, adam};
+pub use batch_norm::{BatchNormOutput, batch_norm_inference, batch_norm_training};
+pub use conv::{Boundary, Conv2dOptions, ConvTranspose2dOptions, conv_transpose2d, conv2d};
+pub use linear::linear;

@@ -1,0 +1,52 @@
+//! The convolutional layer.
+
+use crate::{Activation, Conv2dOptions, Init, Initialization};
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use trompe_ops::conv2d;
+
+/// A convolution with its geometry.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// `[outputs, inputs / groups, kernel, kernel]`
+    pub weight: Param<Tensor<4>>,
+    /// `[outputs]`; absent where a norm follows.
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    options: Conv2dOptions,
+}
+
+impl Conv2d {
+    /// A square kernel from `inputs` to `outputs` channels, with bias.
+    pub fn new(
+        [inputs, outputs]: [usize; 2],
+        kernel: usize,
+        options: Conv2dOptions,
+        start: Initialization,
+        init: &Init,
+    ) -> Self {
+        let fan_in = inputs / options.groups * kernel * kernel;
+        Self {
+            weight: init.parameter(
+                "weight",
+                [outputs, inputs / options.groups, kernel, kernel],
+                start.weight(fan_in),
+            ),
+            bias: Some(init.parameter("bias", [outputs], start.bias(fan_in))),
+            options,
+        }
+    }
+
+    /// The same without bias.
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
+    /// # Shapes
+    /// - features: `[batch, inputs, height, width]`
+    /// - returns:  `[batch, outputs, out_height, out_width]`
+    pub fn forward(&self, features: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let bias = self.bias.as_ref().map(Param::val);
+        conv2d(features, self.weight.val(), bias, &self.options, activation)
+    }
+}

@@ -1,0 +1,55 @@
+//! The transposed convolutional layer.
+
+use crate::{Activation, ConvTranspose2dOptions, Init, Initialization};
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use trompe_ops::conv_transpose2d;
+
+/// A transposed convolution with its geometry.
+#[derive(Module, Debug)]
+pub struct ConvTranspose2d {
+    /// `[inputs, outputs / groups, kernel_height, kernel_width]`
+    pub weight: Param<Tensor<4>>,
+    /// `[outputs]`; absent where a norm follows.
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    options: ConvTranspose2dOptions,
+}
+
+impl ConvTranspose2d {
+    /// A kernel `[height, width]` from `inputs` to `outputs` channels, with bias.
+    ///
+    /// PyTorch's default start takes the fan from the second axis of the
+    /// weight, the outputs; so does this one.
+    pub fn new(
+        [inputs, outputs]: [usize; 2],
+        kernel: [usize; 2],
+        options: ConvTranspose2dOptions,
+        start: Initialization,
+        init: &Init,
+    ) -> Self {
+        let fan_in = outputs / options.groups * kernel[0] * kernel[1];
+        Self {
+            weight: init.parameter(
+                "weight",
+                [inputs, outputs / options.groups, kernel[0], kernel[1]],
+                start.weight(fan_in),
+            ),
+            bias: Some(init.parameter("bias", [outputs], start.bias(fan_in))),
+            options,
+        }
+    }
+
+    /// The same without bias.
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
+    /// # Shapes
+    /// - features: `[batch, inputs, height, width]`
+    /// - returns:  `[batch, outputs, out_height, out_width]`
+    pub fn forward(&self, features: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let bias = self.bias.as_ref().map(Param::val);
+        conv_transpose2d(features, self.weight.val(), bias, &self.options, activation)
+    }
+}

@@ -1,0 +1,87 @@
+//! One forward pass through a model.
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::Tensor;
+use std::collections::HashMap;
+
+/// Whether a forward pass trains, and what its layers measured on the way.
+///
+/// Layers never change themselves: what a training pass measures (the running
+/// statistics of batch norm) is collected here under the identity of the state
+/// it belongs to, and [`Statistics::apply`] writes it into the model when the
+/// training step says so.
+#[derive(Debug)]
+pub struct Pass {
+    training: bool,
+    statistics: Statistics,
+}
+
+/// New values for states of a model, by parameter identity.
+#[derive(Debug, Default)]
+pub struct Statistics(HashMap<ParamId, Tensor<1>>);
+
+impl Pass {
+    /// Layers use the statistics of the batch and report them.
+    pub fn training() -> Self {
+        Self {
+            training: true,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Layers use the statistics they have stored.
+    pub fn inference() -> Self {
+        Self {
+            training: false,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Whether this is a training pass.
+    pub fn is_training(&self) -> bool {
+        self.training
+    }
+
+    /// Moves a stored state by `momentum` towards what was measured. A state
+    /// that is visited twice in one pass moves twice.
+    pub(crate) fn follow(&mut self, state: &Param<Tensor<1>>, measured: Tensor<1>, momentum: f64) {
+        let current = match self.statistics.0.remove(&state.id) {
+            Some(current) => current,
+            None => state.val(),
+        };
+        let moved = current.inner() * (1.0 - momentum) + measured.inner() * momentum;
+        self.statistics.0.insert(state.id, moved);
+    }
+
+    /// What the layers measured.
+    pub fn into_statistics(self) -> Statistics {
+        self.statistics
+    }
+}
+
+impl Statistics {
+    /// Writes the new values into `model`.
+    pub fn apply<M: Module>(mut self, model: M) -> M {
+        struct Mapper<'a>(&'a mut HashMap<ParamId, Tensor<1>>);
+        impl burn::module::ModuleMapper for Mapper<'_> {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                match self.0.remove(&param.id) {
+                    Some(value) => {
+                        let shape = param.lazy_shape();
+                        param.map(|old| {
+                            let value: Tensor<D> = value.reshape(shape);
+                            let value = if old.is_autodiff() {
+                                value.autodiff()
+                            } else {
+                                value
+                            };
+                            value.set_require_grad(false)
+                        })
+                    }
+                    None => param,
+                }
+            }
+        }
+        model.map(&mut Mapper(&mut self.0))
+    }
+}
