@@ -1,1 +1,18 @@
-//! data
+//! Where batches come from.
+//!
+//! A [`Source`] is a numbered set of images, perhaps labelled: [`open`] finds one behind what a
+//! user typed. A [`Selection`] is the part of it that belongs to a [`Split`], and a [`Loader`] turns
+//! that part into an endless, shuffled row of batches that can be entered at any image.
+
+mod error;
+mod loader;
+mod open;
+mod source;
+mod split;
+
+pub use error::DataError;
+pub use loader::{Batch, Loader, LoaderConfig, Sampling};
+pub use open::{OpenOptions, open};
+pub use source::builtin::{BUILTINS, Digits, Sprites};
+pub use source::{Factor, Source};
+pub use split::{Selection, Split};

@@ -1,0 +1,97 @@
+//! A numbered set of images.
+
+pub(crate) mod builtin;
+
+use sha2::{Digest, Sha256};
+use trompe_images::{ImageSpec, Levels, Pixels};
+
+use crate::DataError;
+
+/// A numbered set of images, perhaps with a class for each.
+///
+/// The numbering never changes while the set does not. Any thread may read any image at any time.
+pub trait Source: Send + Sync {
+    /// What the user would type to open it again.
+    fn locator(&self) -> &str;
+
+    /// How many images there are, readable or not.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The size and channels that all images share, if they do.
+    fn spec(&self) -> Option<ImageSpec>;
+
+    /// How many different values the samples take (see [`Levels`]).
+    fn levels(&self) -> Levels {
+        Levels::FULL
+    }
+
+    /// The names of the classes, in the order of the labels; none without labels.
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
+    /// The class of an image.
+    fn label(&self, _index: usize) -> Option<u32> {
+        None
+    }
+
+    /// What the images of a procedural set are made from.
+    fn factors(&self) -> &[Factor] {
+        &[]
+    }
+
+    /// For each factor, which of its values made the image.
+    fn factor_values(&self, _index: usize) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// What to call an image in a message: its file name, or its number.
+    fn name(&self, index: usize) -> String {
+        format!("{} image {index}", self.locator())
+    }
+
+    /// One image.
+    ///
+    /// # Errors
+    /// When this image cannot be used; others may be fine.
+    fn read(&self, index: usize) -> Result<Pixels, DataError>;
+
+    /// A hash of the image's content: the same for the same content, wherever it lies.
+    ///
+    /// # Errors
+    /// When the image cannot be read at all.
+    fn fingerprint(&self, index: usize) -> Result<[u8; 16], DataError> {
+        Ok(fingerprint(self.read(index)?.bytes()))
+    }
+
+    /// The indices of the images that the set itself keeps for testing, rising; `None` if it leaves
+    /// the choice to Trompe.
+    fn held_out(&self) -> Option<Vec<usize>> {
+        None
+    }
+
+    /// Where the set comes from and under which terms, if that is known.
+    fn provenance(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// One thing that varies in a procedural set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Factor {
+    /// Its name.
+    pub name: &'static str,
+    /// The values that it takes; for a factor without order, their numbers.
+    pub values: Vec<f64>,
+}
+
+/// The first half of the SHA-256 of some bytes.
+pub(crate) fn fingerprint(bytes: &[u8]) -> [u8; 16] {
+    let digest = Sha256::digest(bytes);
+    std::array::from_fn(|place| digest[place])
+}
