@@ -12,9 +12,12 @@
 pub mod activation;
 pub mod allocator;
 pub mod isa;
+pub mod norm;
 pub mod parallel;
 pub mod scratch;
 
 mod elementary;
 mod multiversion;
+#[cfg(test)]
+mod test_data;
 mod vector;

@@ -1,0 +1,118 @@
+//! What surrounds the matrix products, timed: `cargo bench -p trompe-kernels --bench pointwise [-- NAME...]`.
+//!
+//! Prints the median and the fastest of the rounds on one thread and on two, and the memory traffic that the median
+//! stands for, counting each array once per pass that must touch it.
+
+use std::hint::black_box;
+use std::time::Instant;
+use trompe_kernels::activation::Activation;
+use trompe_kernels::norm::ChannelSums;
+use trompe_kernels::norm::batch::BatchNorm;
+
+const ROUNDS: usize = 25;
+
+fn main() {
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let mut bench = Bench { wanted };
+    println!(
+        "{:<36} {:>8} {:>10} {:>10} {:>8}",
+        "", "threads", "median ms", "best ms", "GB/s"
+    );
+    batch_norm(&mut bench, [64 * 32 * 32, 64]);
+    batch_norm(&mut bench, [64 * 8 * 8, 256]);
+    activations(&mut bench, 64 * 32 * 32 * 64);
+}
+
+struct Bench {
+    wanted: Vec<String>,
+}
+
+impl Bench {
+    /// Times `work`, which moves `bytes` bytes.
+    fn run(&mut self, name: &str, bytes: usize, mut work: impl FnMut() + Send) {
+        if !self.wanted.is_empty()
+            && !self
+                .wanted
+                .iter()
+                .any(|wanted| name.contains(wanted.as_str()))
+        {
+            return;
+        }
+        for threads in [1, 2] {
+            let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() else {
+                continue;
+            };
+            let mut seconds: Vec<f64> = pool.install(|| {
+                work();
+                (0..ROUNDS)
+                    .map(|_| {
+                        let start = Instant::now();
+                        work();
+                        start.elapsed().as_secs_f64()
+                    })
+                    .collect()
+            });
+            seconds.sort_by(f64::total_cmp);
+            let median = seconds[ROUNDS / 2];
+            println!(
+                "{name:<36} {threads:>8} {:>10.3} {:>10.3} {:>8.1}",
+                median * 1e3,
+                seconds[0] * 1e3,
+                bytes as f64 / median / 1e9
+            );
+        }
+    }
+}
+
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len)
+        .map(|i| (i as f32 * 0.618_034).fract() * 4.0 - 2.0)
+        .collect()
+}
+
+fn batch_norm(bench: &mut Bench, [rows, channels]: [usize; 2]) {
+    let input = numbers(rows * channels);
+    let (scale, shift) = (numbers(channels), numbers(channels));
+    let norm = BatchNorm {
+        scale: &scale,
+        shift: &shift,
+        epsilon: 1e-5,
+        activation: Activation::LeakyRelu(0.2),
+    };
+    let mut output = vec![0.0; input.len()];
+    let mut gradient = numbers(rows * channels);
+    let moments = ChannelSums::of(&input, channels).moments();
+    let bytes = 4 * input.len();
+    let name = |what: &str| format!("batch norm {what} {rows}x{channels}");
+    bench.run(&name("sums"), bytes, || {
+        black_box(ChannelSums::of(black_box(&input), channels));
+    });
+    bench.run(&name("forward"), 3 * bytes, || {
+        let moments = ChannelSums::of(black_box(&input), channels).moments();
+        norm.forward(&moments, &input, &mut output);
+    });
+    bench.run(&name("backward"), 5 * bytes, || {
+        black_box(norm.backward(&moments, black_box(&input), &mut gradient));
+    });
+}
+
+fn activations(bench: &mut Bench, len: usize) {
+    let input = numbers(len);
+    let mut output = vec![0.0; len];
+    for activation in [
+        Activation::LeakyRelu(0.2),
+        Activation::Tanh,
+        Activation::Silu,
+    ] {
+        bench.run(&format!("{activation:?} forward {len}"), 8 * len, || {
+            activation.forward_into(black_box(&input), &mut output);
+        });
+        let mut gradient = numbers(len);
+        bench.run(&format!("{activation:?} backward {len}"), 12 * len, || {
+            activation.backward(black_box(&input), &mut gradient);
+        });
+    }
+}
