@@ -1,4 +1,6 @@
-"""DCGAN as PyTorch's own example builds it (Radford, Metz and Chintala 2015), for any side 4 * 2^n.
+"""DCGAN as PyTorch's own example builds it (Radford, Metz and Chintala 2015), for any side `smallest` * 2^n.
+
+`smallest` is the side after the generator's first and before the discriminator's last convolution: 4 in the example.
 
 The example is github.com/pytorch/examples, `dcgan/main.py`: no biases in convolutions, batch norm everywhere but at the generator's
 output and at both ends of the discriminator, three separate passes of the discriminator in a step (real, fake, fake again
@@ -13,10 +15,9 @@ from torch.nn import functional as F
 
 
 class GeneratorBlock(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, conv: nn.ConvTranspose2d, outputs: int) -> None:
         super().__init__()
-        # From the latent, seen as one pixel, to 4x4; afterwards twice the side.
-        self.conv = nn.ConvTranspose2d(inputs, outputs, 4, stride, padding=stride - 1, bias=False)
+        self.conv = conv
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -24,15 +25,17 @@ class GeneratorBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """`widths` are the channels at 4x4, 8x8, ...; the output doubles the side once more.
+    """`widths` are the channels at the smallest side, twice that, ...; the output doubles the side once more.
 
     Shapes: latents `[batch, latent]` to images `[batch, channels, side, side]` in [-1, 1].
     """
 
-    def __init__(self, latent: int, widths: list[int], channels: int) -> None:
+    def __init__(self, latent: int, widths: list[int], channels: int, smallest: int = 4) -> None:
         super().__init__()
-        sizes = [latent, *widths]
-        self.blocks = nn.ModuleList(GeneratorBlock(i, o, 1 if n == 0 else 2) for n, (i, o) in enumerate(zip(sizes, sizes[1:])))
+        # From the latent, seen as one pixel, to the smallest side; afterwards twice the side.
+        convs = [nn.ConvTranspose2d(latent, widths[0], smallest, bias=False)]
+        convs += [nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False) for i, o in zip(widths, widths[1:])]
+        self.blocks = nn.ModuleList(GeneratorBlock(conv, o) for conv, o in zip(convs, widths))
         self.output = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False)
 
     def forward(self, latents: Tensor) -> Tensor:
@@ -54,13 +57,13 @@ class DiscriminatorBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """`widths` are the channels at half the side, a quarter, ... down to 4x4. Returns logits `[batch]`."""
+    """`widths` are the channels at half the side, a quarter, ... down to the smallest. Returns logits `[batch]`."""
 
-    def __init__(self, channels: int, widths: list[int]) -> None:
+    def __init__(self, channels: int, widths: list[int], smallest: int = 4) -> None:
         super().__init__()
         sizes = [channels, *widths]
         self.blocks = nn.ModuleList(DiscriminatorBlock(i, o, n > 0) for n, (i, o) in enumerate(zip(sizes, sizes[1:])))
-        self.output = nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False)
+        self.output = nn.Conv2d(widths[-1], 1, smallest, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         features = images
@@ -69,9 +72,9 @@ class Discriminator(nn.Module):
         return self.output(features).flatten()
 
 
-def published_widths(side: int, width: int) -> list[int]:
-    """The example's channels for `ndf = width`, from half the side down to 4x4; at 64 pixels 64, 128, 256, 512."""
-    return [width << level for level in range((side // 4).bit_length() - 1)]
+def published_widths(side: int, width: int, smallest: int = 4) -> list[int]:
+    """The example's channels for `ndf = width`, from half the side down; at 64 pixels 64, 128, 256, 512."""
+    return [width << level for level in range((side // smallest).bit_length() - 1)]
 
 
 def initialise_as_published(network: nn.Module) -> None:

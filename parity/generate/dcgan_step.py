@@ -1,10 +1,12 @@
 """A whole DCGAN step, discriminator then generator, in f64 and f32: every gradient, batch norm, Adam.
 
-Four fixtures, `dcgan_step_<side>[_minimax]`, batch 4, latent 8:
+Five fixtures, batch 4, latent 8:
 
-- 16: images 16x16x3, generator widths 12 and 8, discriminator widths 6 and 10
-- 8: images 8x8x1, generator width 12, discriminator width 6 (so no batch norm in the discriminator)
-- `_minimax`: the generator minimises mean log(1 - D(G(z))) as published, instead of -mean log D(G(z))
+- `dcgan_step_16`: images 16x16x3, generator widths 12 and 8, discriminator widths 6 and 10
+- `dcgan_step_8`: images 8x8x1, generator width 12, discriminator width 6 (so no batch norm in the discriminator)
+- `dcgan_step_8_from_2`: images 8x8x1, but the first and the last convolution are 2x2; widths as for 16x16
+- `dcgan_step_16_minimax`, `dcgan_step_8_minimax`: the generator minimises mean log(1 - D(G(z))) as published, instead of
+  -mean log D(G(z))
 
 The order of a step is that of PyTorch's example. The generator runs once. The discriminator runs three times, each time on a batch of
 its own, so that batch norm sees real and fake images apart: (1) real images against 1; (2) the fake images, detached,
@@ -78,13 +80,13 @@ def step(networks, optimizers, real, latents, loss_of):
     }
 
 
-def write(name, seed, side, channels, generator_widths, discriminator_widths, loss_of):
+def write(name, seed, side, channels, generator_widths, discriminator_widths, loss_of, smallest=4):
     draws = begin(seed)
 
     def build():
         return {
-            "generator": Generator(LATENT, generator_widths, channels),
-            "discriminator": Discriminator(channels, discriminator_widths),
+            "generator": Generator(LATENT, generator_widths, channels, smallest),
+            "discriminator": Discriminator(channels, discriminator_widths, smallest),
         }
 
     start = {}
@@ -101,6 +103,7 @@ def write(name, seed, side, channels, generator_widths, discriminator_widths, lo
         loss=loss_of.__name__.replace("_", "-"),
         generator_widths=generator_widths,
         discriminator_widths=discriminator_widths,
+        smallest=smallest,
         learning_rate=2e-4,
         betas=[0.5, 0.999],
         epsilon=1e-8,
@@ -136,3 +139,4 @@ def write(name, seed, side, channels, generator_widths, discriminator_widths, lo
 for suffix, loss_of in (("", non_saturating), ("_minimax", minimax)):
     write(f"dcgan_step_16{suffix}", 41, 16, 3, [12, 8], [6, 10], loss_of)
     write(f"dcgan_step_8{suffix}", 42, 8, 1, [12], [6], loss_of)
+write("dcgan_step_8_from_2", 43, 8, 1, [12, 8], [6, 10], non_saturating, smallest=2)
