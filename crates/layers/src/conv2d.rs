@@ -8,7 +8,7 @@ use trompe_ops::conv2d;
 /// A convolution with its geometry.
 #[derive(Module, Debug)]
 pub struct Conv2d {
-    /// `[outputs, inputs / groups, kernel, kernel]`
+    /// `[outputs, inputs / groups, kernel_height, kernel_width]`
     pub weight: Param<Tensor<4>>,
     /// `[outputs]`; absent where a norm follows.
     pub bias: Option<Param<Tensor<1>>>,
@@ -17,19 +17,19 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// A square kernel from `inputs` to `outputs` channels, with bias.
+    /// A kernel `[height, width]` from `inputs` to `outputs` channels, with bias.
     pub fn new(
         [inputs, outputs]: [usize; 2],
-        kernel: usize,
+        kernel: [usize; 2],
         options: Conv2dOptions,
         start: Initialization,
         init: &Init,
     ) -> Self {
-        let fan_in = inputs / options.groups * kernel * kernel;
+        let fan_in = inputs / options.groups * kernel[0] * kernel[1];
         Self {
             weight: init.parameter(
                 "weight",
-                [outputs, inputs / options.groups, kernel, kernel],
+                [outputs, inputs / options.groups, kernel[0], kernel[1]],
                 start.weight(fan_in),
             ),
             bias: Some(init.parameter("bias", [outputs], start.bias(fan_in))),

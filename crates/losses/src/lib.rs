@@ -1,1 +1,23 @@
-//! losses
+//! What training minimises.
+//!
+//! Every function takes tensors that a model made and returns a differentiable
+//! tensor, in nats where it is a logarithm of a probability. Sums run over
+//! pixels and latent entries, means over the batch; nothing is averaged over
+//! pixels, since that would weigh the divergence by an arbitrary constant.
+
+mod adversarial;
+mod divergence;
+mod elbo;
+mod reconstruction;
+
+pub use adversarial::AdversarialLoss;
+pub use divergence::divergence_from_standard_normal;
+pub use elbo::EvidenceLowerBound;
+pub use reconstruction::log_likelihood;
+
+use burn::tensor::{Tensor, activation::log_sigmoid};
+
+/// `log(1 + exp(x))`, without overflow and with slope 1/2 at 0.
+fn softplus<const D: usize>(logits: Tensor<D>) -> Tensor<D> {
+    -log_sigmoid(-logits)
+}

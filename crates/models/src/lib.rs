@@ -1,1 +1,19 @@
-//! models
+//! Networks: configurations that can be saved, modules that can be trained.
+//!
+//! No losses and no loops here. A [`ModelConfig`] with an
+//! [`ImageSpec`](trompe_images::ImageSpec) builds a [`Model`]; the traits
+//! [`Autoencoder`], [`Generator`] and [`Discriminator`] are what losses, steps
+//! and the tools over latents know of it.
+//!
+//! Parameters are named and shaped as in PyTorch, so `encoder.mean.weight` is
+//! `[outputs, inputs]`.
+
+mod config;
+mod error;
+pub mod gan;
+pub mod vae;
+
+pub use config::{Model, ModelConfig};
+pub use error::ModelError;
+pub use gan::{Discriminator, DiscriminatorConfig, Gan, GanConfig, Generator, GeneratorConfig};
+pub use vae::{Autoencoder, Likelihood, Posterior, Sigma, Vae, VaeConfig, VaeNetwork};

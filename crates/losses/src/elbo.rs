@@ -1,0 +1,49 @@
+//! The evidence lower bound, with its signs.
+
+use crate::{divergence_from_standard_normal, log_likelihood};
+use burn::tensor::Tensor;
+use trompe_layers::Pass;
+use trompe_models::{Autoencoder, Likelihood, Posterior, Vae};
+
+/// The two parts of `ELBO(x) = E_q[log p(x|z)] - KL(q(z|x) || p(z))`, estimated
+/// with one latent for each image (Kingma and Welling 2014, equation 10).
+#[derive(Debug, Clone)]
+pub struct EvidenceLowerBound {
+    /// `log p(x|z)` in nats `[batch]`.
+    pub log_likelihood: Tensor<1>,
+    /// Divergence in nats of each image and latent entry `[batch, latent]`.
+    pub divergence: Tensor<2>,
+    /// What the encoder said.
+    pub posterior: Posterior,
+}
+
+impl EvidenceLowerBound {
+    /// Encodes, draws, decodes and compares.
+    ///
+    /// # Shapes
+    /// - images: `[batch, channels, height, width]`, in the likelihood's value range
+    /// - noise:  `[batch, latent]`, standard normal
+    pub fn estimate(
+        vae: &Vae,
+        likelihood: Likelihood,
+        images: Tensor<4>,
+        noise: Tensor<2>,
+        pass: &mut Pass,
+    ) -> Self {
+        let posterior = vae.encode(images.clone(), pass);
+        let parameters = vae.decode(posterior.sample(noise), pass);
+        let log_sigma = vae.log_sigma.as_ref().map(|sigma| sigma.val());
+        Self {
+            log_likelihood: log_likelihood(likelihood, parameters, images, log_sigma),
+            divergence: divergence_from_standard_normal(&posterior),
+            posterior,
+        }
+    }
+
+    /// What training minimises: the mean over the batch of
+    /// `-log p(x|z) + beta * KL`, `[1]`. With `beta = 1` this is the negative ELBO.
+    pub fn loss(&self, beta: f64) -> Tensor<1> {
+        let divergence: Tensor<1> = self.divergence.clone().sum_dim(1).flatten(0, 1);
+        (divergence * beta - self.log_likelihood.clone()).mean()
+    }
+}

@@ -1,0 +1,59 @@
+//! The one sum of all model families.
+
+use crate::{Gan, GanConfig, ModelError, Vae, VaeConfig};
+use burn::module::Module;
+use serde::{Deserialize, Serialize};
+use trompe_images::{ImageSpec, ValueRange};
+use trompe_layers::Init;
+
+/// What a recipe and a snapshot say about the networks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "family", rename_all = "kebab-case")]
+pub enum ModelConfig {
+    /// A variational autoencoder.
+    Vae(VaeConfig),
+    /// A generative adversarial network.
+    Gan(GanConfig),
+}
+
+/// A model of any family.
+#[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one model at a time, never moved in a loop"
+)]
+pub enum Model {
+    /// A variational autoencoder.
+    Vae(Vae),
+    /// A generative adversarial network.
+    Gan(Gan),
+}
+
+impl ModelConfig {
+    /// Builds the networks for images of the given kind.
+    ///
+    /// # Errors
+    /// When the configuration has no network for this image size.
+    pub fn init(&self, image: ImageSpec, init: &Init) -> Result<Model, ModelError> {
+        Ok(match self {
+            Self::Vae(config) => Model::Vae(config.init(image, init)?),
+            Self::Gan(config) => Model::Gan(config.init(image, init)?),
+        })
+    }
+
+    /// Entries of one latent.
+    pub fn latent(&self) -> usize {
+        match self {
+            Self::Vae(config) => config.latent,
+            Self::Gan(config) => config.latent,
+        }
+    }
+
+    /// The interval in which this model's networks see and make pixels.
+    pub fn value_range(&self) -> ValueRange {
+        match self {
+            Self::Vae(config) => config.likelihood.value_range(),
+            Self::Gan(_) => ValueRange::Signed,
+        }
+    }
+}

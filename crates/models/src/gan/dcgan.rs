@@ -1,0 +1,194 @@
+//! DCGAN (Radford, Metz and Chintala 2016), for any side that is a multiple of 4.
+//!
+//! At 64 px with width 64 it is exactly the published one:
+//!
+//! | generator | discriminator |
+//! |---|---|
+//! | latent `[batch, 100, 1, 1]` | image `[batch, 3, 64, 64]` |
+//! | transposed conv 4x4, norm, ReLU `[batch, 512, 4, 4]` | conv 4x4 stride 2, leaky ReLU 0.2 `[batch, 64, 32, 32]` |
+//! | ... stride 2, norm, ReLU `[batch, 256, 8, 8]` | ... norm, leaky ReLU `[batch, 128, 16, 16]` |
+//! | `[batch, 128, 16, 16]` | `[batch, 256, 8, 8]` |
+//! | `[batch, 64, 32, 32]` | `[batch, 512, 4, 4]` |
+//! | stride 2, tanh `[batch, 3, 64, 64]` | conv 4x4 valid: logit `[batch]` |
+//!
+//! Other sides are halved, rounding up, until less than 8 pixels are left; that
+//! is the size of the first and the last kernel. Where a side is odd, the
+//! generator cuts the last row or column of what the doubled side has too many,
+//! and the discriminator pads one more. Recipe: `recipes/dcgan.toml`.
+
+use super::{Discriminator, Generator};
+use burn::module::Module;
+use burn::tensor::Tensor;
+use trompe_images::ImageSpec;
+use trompe_layers::{
+    Activation, BatchNorm, Conv2d, Conv2dOptions, ConvTranspose2d, ConvTranspose2dOptions, Fill,
+    Init, Initialization, Pass,
+};
+
+const START: Initialization = Initialization::Normal { deviation: 0.02 };
+const NORM_START: Fill = Fill::Normal {
+    mean: 1.0,
+    deviation: 0.02,
+};
+const LEAKY: Activation = Activation::LeakyRelu(0.2);
+
+/// Transposed convolutions from a latent to an image.
+#[derive(Module, Debug)]
+pub struct DcganGenerator {
+    blocks: Vec<GeneratorBlock>,
+    output: ConvTranspose2d,
+    /// `[height, width]` after the first block, ..., after the output.
+    #[module(skip)]
+    sides: Vec<[usize; 2]>,
+}
+
+#[derive(Module, Debug)]
+struct GeneratorBlock {
+    conv: ConvTranspose2d,
+    norm: BatchNorm,
+}
+
+impl DcganGenerator {
+    pub(super) fn new(image: ImageSpec, latent: usize, width: usize, init: &Init) -> Self {
+        let mut sides = halvings(image);
+        sides.reverse();
+        let mut widths = widths(width, sides.len() - 1);
+        widths.reverse();
+        let mut blocks = Vec::new();
+        let mut channels = latent;
+        for (index, &next) in widths.iter().enumerate() {
+            let init = init.at("blocks").at(index);
+            let (kernel, stride, padding) = match index {
+                0 => (sides[0], 1, 0),
+                _ => ([4, 4], 2, 1),
+            };
+            let conv = ConvTranspose2d::new(
+                [channels, next],
+                kernel,
+                ConvTranspose2dOptions::new(stride, padding, 0),
+                START,
+                &init.at("conv"),
+            );
+            blocks.push(GeneratorBlock {
+                conv: conv.without_bias(),
+                norm: BatchNorm::new(next, NORM_START, &init.at("norm")),
+            });
+            channels = next;
+        }
+        let output = ConvTranspose2d::new(
+            [channels, image.channels.count()],
+            [4, 4],
+            ConvTranspose2dOptions::new(2, 1, 0),
+            START,
+            &init.at("output"),
+        );
+        Self {
+            blocks,
+            output: output.without_bias(),
+            sides,
+        }
+    }
+}
+
+impl Generator for DcganGenerator {
+    fn generate(&self, latents: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
+        let mut features: Tensor<4> = latents.unsqueeze_dims(&[2, 3]);
+        for (block, &side) in self.blocks.iter().zip(&self.sides) {
+            features = block.conv.forward(features, Activation::Identity);
+            features = block
+                .norm
+                .forward(cut(features, side), Activation::Relu, pass);
+        }
+        let image = self.output.forward(features, Activation::Tanh);
+        cut(image, self.sides[self.sides.len() - 1])
+    }
+}
+
+/// Strided convolutions from an image to a logit.
+#[derive(Module, Debug)]
+pub struct DcganDiscriminator {
+    blocks: Vec<DiscriminatorBlock>,
+    output: Conv2d,
+}
+
+#[derive(Module, Debug)]
+struct DiscriminatorBlock {
+    conv: Conv2d,
+    /// None in the first block.
+    norm: Option<BatchNorm>,
+}
+
+impl DcganDiscriminator {
+    pub(super) fn new(image: ImageSpec, width: usize, init: &Init) -> Self {
+        let sides = halvings(image);
+        let mut blocks = Vec::new();
+        let mut channels = image.channels.count();
+        for (index, next) in widths(width, sides.len() - 1).into_iter().enumerate() {
+            let init = init.at("blocks").at(index);
+            let mut options = Conv2dOptions::new(2, 1);
+            for axis in 0..2 {
+                options.padding[axis].1 += sides[index][axis] % 2;
+            }
+            let conv = Conv2d::new([channels, next], [4, 4], options, START, &init.at("conv"));
+            blocks.push(DiscriminatorBlock {
+                conv: conv.without_bias(),
+                norm: (index > 0).then(|| BatchNorm::new(next, NORM_START, &init.at("norm"))),
+            });
+            channels = next;
+        }
+        let output = Conv2d::new(
+            [channels, 1],
+            sides[sides.len() - 1],
+            Conv2dOptions::new(1, 0),
+            START,
+            &init.at("output"),
+        );
+        Self {
+            blocks,
+            output: output.without_bias(),
+        }
+    }
+}
+
+impl Discriminator for DcganDiscriminator {
+    fn score(&self, images: Tensor<4>, pass: &mut Pass) -> Tensor<1> {
+        let mut features = images;
+        for block in &self.blocks {
+            features = match &block.norm {
+                None => block.conv.forward(features, LEAKY),
+                Some(norm) => {
+                    let features = block.conv.forward(features, Activation::Identity);
+                    norm.forward(features, LEAKY, pass)
+                }
+            };
+        }
+        self.output
+            .forward(features, Activation::Identity)
+            .flatten(0, 3)
+    }
+}
+
+/// `[height, width]` of the image, after one halving, ..., down to less than 8.
+fn halvings(image: ImageSpec) -> Vec<[usize; 2]> {
+    let mut side = [image.height as usize, image.width as usize];
+    let mut sides = vec![side];
+    while side.into_iter().max() >= Some(8) && side.into_iter().min() > Some(1) {
+        side = side.map(|side| side.div_ceil(2));
+        sides.push(side);
+    }
+    sides
+}
+
+/// Channels after one halving, after two, ...: doubled each time, at most eight times the first.
+fn widths(width: usize, halvings: usize) -> Vec<usize> {
+    (0..halvings).map(|level| width << level.min(3)).collect()
+}
+
+/// The upper left corner of the given size.
+fn cut(features: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
+    let [_, _, rows, columns] = features.dims();
+    if [rows, columns] == [height, width] {
+        return features;
+    }
+    features.narrow(2, 0, height).narrow(3, 0, width)
+}

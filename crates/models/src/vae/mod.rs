@@ -1,0 +1,167 @@
+//! Variational autoencoders (Kingma and Welling 2014).
+//!
+//! An encoder turns an image into a [`Posterior`], a normal distribution over
+//! latents; a decoder turns a latent into the parameters of a [`Likelihood`],
+//! a distribution over images. The recipes are `recipes/vae*.toml`, the loss is
+//! `trompe_losses::evidence_lower_bound`.
+
+mod conv;
+mod likelihood;
+mod mlp;
+mod posterior;
+
+pub use likelihood::{Likelihood, Sigma};
+pub use posterior::Posterior;
+
+use crate::ModelError;
+use crate::error::{check_number, check_size};
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use conv::{ConvDecoder, ConvEncoder};
+use mlp::{MlpDecoder, MlpEncoder};
+use serde::{Deserialize, Serialize};
+use trompe_images::ImageSpec;
+use trompe_layers::{Fill, Init, Pass};
+
+/// Encoder, decoder and likelihood of a VAE.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaeConfig {
+    /// Entries of one latent.
+    pub latent: usize,
+    /// How the decoder's output explains an image.
+    pub likelihood: Likelihood,
+    /// What encoder and decoder are made of.
+    pub network: VaeNetwork,
+}
+
+/// What encoder and decoder are made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum VaeNetwork {
+    /// Dense layers with ReLU.
+    Mlp {
+        /// Widths from the image inwards; the decoder has them in reverse.
+        hidden: Vec<usize>,
+    },
+    /// Convolutions of stride 2 with batch norm and leaky ReLU.
+    Conv {
+        /// Channels from the image inwards; each stage halves the sides.
+        widths: Vec<usize>,
+    },
+}
+
+/// What a loss or a tool over latents knows of an autoencoder.
+pub trait Autoencoder {
+    /// The approximate posterior of each image.
+    ///
+    /// # Shapes
+    /// - images: `[batch, channels, height, width]`, in the likelihood's value range
+    /// - returns: mean and log variance `[batch, latent]`
+    fn encode(&self, images: Tensor<4>, pass: &mut Pass) -> Posterior;
+
+    /// The likelihood's parameters for each latent.
+    ///
+    /// # Shapes
+    /// - latents: `[batch, latent]`
+    /// - returns: `[batch, channels, height, width]`
+    fn decode(&self, latents: Tensor<2>, pass: &mut Pass) -> Tensor<4>;
+}
+
+/// A variational autoencoder.
+#[derive(Module, Debug)]
+pub struct Vae {
+    encoder: Encoder,
+    decoder: Decoder,
+    /// Logarithm of the likelihood's standard deviation where that is learned, `[1]`.
+    pub log_sigma: Option<Param<Tensor<1>>>,
+}
+
+#[derive(Module, Debug)]
+enum Encoder {
+    Mlp(MlpEncoder),
+    Conv(ConvEncoder),
+}
+
+#[derive(Module, Debug)]
+enum Decoder {
+    Mlp(MlpDecoder),
+    Conv(ConvDecoder),
+}
+
+impl VaeConfig {
+    /// Builds encoder and decoder.
+    ///
+    /// # Errors
+    /// When a size is zero, or the image is too small for the stages.
+    pub fn init(&self, image: ImageSpec, init: &Init) -> Result<Vae, ModelError> {
+        check_size(image)?;
+        check_number("model.latent", self.latent, "20")?;
+        let (to_latent, from_latent) = (init.at("encoder"), init.at("decoder"));
+        let (encoder, decoder) = match &self.network {
+            VaeNetwork::Mlp { hidden } => {
+                for &width in hidden {
+                    check_number("model.network.mlp.hidden", width, "[400]")?;
+                }
+                (
+                    Encoder::Mlp(MlpEncoder::new(image, hidden, self.latent, &to_latent)),
+                    Decoder::Mlp(MlpDecoder::new(image, hidden, self.latent, &from_latent)),
+                )
+            }
+            VaeNetwork::Conv { widths } => {
+                check_number("model.network.conv.widths", widths.len(), "[32, 64, 128]")?;
+                for &width in widths {
+                    check_number("model.network.conv.widths", width, "[32, 64, 128]")?;
+                }
+                let most = image.width.min(image.height).ilog2() as usize;
+                if widths.len() > most {
+                    return Err(ModelError::TooDeep {
+                        stages: widths.len(),
+                        image,
+                        most,
+                    });
+                }
+                (
+                    Encoder::Conv(ConvEncoder::new(image, widths, self.latent, &to_latent)),
+                    Decoder::Conv(ConvDecoder::new(image, widths, self.latent, &from_latent)),
+                )
+            }
+        };
+        let log_sigma = match self.likelihood {
+            Likelihood::Gaussian {
+                sigma: Sigma::Learned,
+            } => Some(init.parameter("log_sigma", [1], Fill::Constant(0.0))),
+            Likelihood::Gaussian {
+                sigma: Sigma::Fixed(sigma),
+            } if !(sigma.is_finite() && sigma > 0.0) => {
+                return Err(ModelError::Number {
+                    key: "model.likelihood.gaussian.sigma",
+                    value: sigma.to_string(),
+                    suggestion: "\"learned\"",
+                });
+            }
+            _ => None,
+        };
+        Ok(Vae {
+            encoder,
+            decoder,
+            log_sigma,
+        })
+    }
+}
+
+impl Autoencoder for Vae {
+    fn encode(&self, images: Tensor<4>, pass: &mut Pass) -> Posterior {
+        match &self.encoder {
+            Encoder::Mlp(encoder) => encoder.forward(images),
+            Encoder::Conv(encoder) => encoder.forward(images, pass),
+        }
+    }
+
+    fn decode(&self, latents: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
+        match &self.decoder {
+            Decoder::Mlp(decoder) => decoder.forward(latents),
+            Decoder::Conv(decoder) => decoder.forward(latents, pass),
+        }
+    }
+}
