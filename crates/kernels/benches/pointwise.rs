@@ -8,6 +8,7 @@ use std::time::Instant;
 use trompe_kernels::activation::Activation;
 use trompe_kernels::norm::ChannelSums;
 use trompe_kernels::norm::batch::BatchNorm;
+use trompe_kernels::optimizer::{self, Adam, Parameter, WeightDecay};
 
 const ROUNDS: usize = 25;
 
@@ -24,6 +25,7 @@ fn main() {
     batch_norm(&mut bench, [64 * 32 * 32, 64]);
     batch_norm(&mut bench, [64 * 8 * 8, 256]);
     activations(&mut bench, 64 * 32 * 32 * 64);
+    adam(&mut bench);
 }
 
 struct Bench {
@@ -115,4 +117,68 @@ fn activations(bench: &mut Bench, len: usize) {
             activation.backward(black_box(&input), &mut gradient);
         });
     }
+}
+
+/// The parameters of a DCGAN-64 generator (latent 100, width 64): 3.6 million.
+const GENERATOR: [usize; 13] = [
+    100 * 512 * 16,
+    512,
+    512,
+    512 * 256 * 16,
+    256,
+    256,
+    256 * 128 * 16,
+    128,
+    128,
+    128 * 64 * 16,
+    64,
+    64,
+    64 * 3 * 16,
+];
+
+fn adam(bench: &mut Bench) {
+    let adam = Adam {
+        learning_rate: 2e-4,
+        beta_1: 0.5,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: WeightDecay::None,
+    };
+    let count: usize = GENERATOR.iter().sum();
+    let gradients: Vec<Vec<f32>> = GENERATOR.map(numbers).to_vec();
+    let mut values = gradients.clone();
+    let (mut first, mut second) = (
+        gradients.clone(),
+        GENERATOR.map(|len| vec![1.0_f32; len]).to_vec(),
+    );
+    let mut averages = gradients.clone();
+    for with_average in [false, true] {
+        let name = if with_average {
+            "Adam and average"
+        } else {
+            "Adam"
+        };
+        let arrays = if with_average { 9 } else { 7 };
+        bench.run(&format!("{name} {count}"), 4 * arrays * count, || {
+            let arrays = values
+                .iter_mut()
+                .zip(&gradients)
+                .zip(&mut first)
+                .zip(&mut second)
+                .zip(&mut averages);
+            let parameters = arrays.map(
+                |((((value, gradient), first_moment), second_moment), average)| Parameter {
+                    value,
+                    gradient,
+                    first_moment,
+                    second_moment,
+                    average: with_average.then_some(average.as_mut_slice()),
+                },
+            );
+            adam.step(10, 1.0, 0.999, parameters.collect());
+        });
+    }
+    bench.run(&format!("gradient norm {count}"), 4 * count, || {
+        black_box(optimizer::norm(gradients.iter().map(Vec::as_slice)));
+    });
 }

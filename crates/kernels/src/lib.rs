@@ -13,6 +13,7 @@ pub mod activation;
 pub mod allocator;
 pub mod isa;
 pub mod norm;
+pub mod optimizer;
 pub mod parallel;
 pub mod scratch;
 

@@ -150,12 +150,12 @@ impl GroupNorm<'_> {
             "group norm: scale and shift differ in channels"
         );
         assert!(
-            self.groups > 0 && channels > 0 && channels % self.groups == 0,
+            self.groups > 0 && channels > 0 && channels.is_multiple_of(self.groups),
             "group norm: {channels} channels do not make {} groups",
             self.groups
         );
         assert!(
-            samples > 0 && elements % (samples * channels) == 0,
+            samples > 0 && elements.is_multiple_of(samples * channels),
             "group norm: data of another shape"
         );
         Extent {
