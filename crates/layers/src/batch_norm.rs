@@ -7,8 +7,6 @@ use trompe_ops::{batch_norm_inference, batch_norm_training};
 
 /// Added to variances; PyTorch's default.
 const EPSILON: f64 = 1e-5;
-/// How far the running statistics move towards those of a batch; PyTorch's default.
-const MOMENTUM: f64 = 0.1;
 
 /// Batch norm over `[batch, channels, height, width]` (Ioffe and Szegedy 2015).
 #[derive(Module, Debug)]
@@ -61,8 +59,8 @@ impl BatchNorm {
         let count = (batch * height * width) as f64;
         // The running variance is unbiased, the one used for normalising is not: as in PyTorch.
         let unbiased = output.variance * (count / (count - 1.0).max(1.0));
-        pass.follow(&self.running_mean, output.mean, MOMENTUM);
-        pass.follow(&self.running_var, unbiased, MOMENTUM);
+        pass.follow(&self.running_mean, output.mean);
+        pass.follow(&self.running_var, unbiased);
         output.features
     }
 }

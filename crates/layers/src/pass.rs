@@ -13,6 +13,7 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub struct Pass {
     training: bool,
+    momentum: f64,
     statistics: Statistics,
 }
 
@@ -21,11 +22,22 @@ pub struct Pass {
 pub struct Statistics(HashMap<ParamId, Tensor<1>>);
 
 impl Pass {
-    /// Layers use the statistics of the batch and report them.
+    /// Layers use the statistics of the batch and report them; stored ones move
+    /// a tenth of the way, PyTorch's default.
     pub fn training() -> Self {
         Self {
             training: true,
+            momentum: 0.1,
             statistics: Statistics::default(),
+        }
+    }
+
+    /// The same with stored statistics becoming the mean over this pass and
+    /// `earlier` ones: for measuring them anew after weights were averaged.
+    pub fn estimating(earlier: usize) -> Self {
+        Self {
+            momentum: 1.0 / (earlier + 1) as f64,
+            ..Self::training()
         }
     }
 
@@ -33,6 +45,7 @@ impl Pass {
     pub fn inference() -> Self {
         Self {
             training: false,
+            momentum: 0.0,
             statistics: Statistics::default(),
         }
     }
@@ -42,14 +55,14 @@ impl Pass {
         self.training
     }
 
-    /// Moves a stored state by `momentum` towards what was measured. A state
-    /// that is visited twice in one pass moves twice.
-    pub(crate) fn follow(&mut self, state: &Param<Tensor<1>>, measured: Tensor<1>, momentum: f64) {
+    /// Moves a stored state towards what was measured. A state that is visited
+    /// twice in one pass moves twice.
+    pub(crate) fn follow(&mut self, state: &Param<Tensor<1>>, measured: Tensor<1>) {
         let current = match self.statistics.0.remove(&state.id) {
             Some(current) => current,
             None => state.val(),
         };
-        let moved = current.inner() * (1.0 - momentum) + measured.inner() * momentum;
+        let moved = current.inner() * (1.0 - self.momentum) + measured.inner() * self.momentum;
         self.statistics.0.insert(state.id, moved);
     }
 

@@ -29,7 +29,7 @@ pub enum ModelError {
     /// More halvings than the image has.
     #[error("{stages} stages halve an image of {image} to nothing")]
     #[diagnostic(help(
-        "`model.network.conv.widths` may have at most {most} entries for this size"
+        "`model.vae.network.conv.widths` may have at most {most} entries for this size"
     ))]
     TooDeep {
         /// Stages asked for.

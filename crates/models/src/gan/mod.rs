@@ -111,29 +111,29 @@ impl GanConfig {
     /// When a size is zero or the image has a side that is no multiple of 4.
     pub fn init(&self, image: ImageSpec, init: &Init) -> Result<Gan, ModelError> {
         check_size(image)?;
-        check_number("model.latent", self.latent, "100")?;
+        check_number("model.gan.latent", self.latent, "100")?;
         let (make, judge) = (init.at("generator"), init.at("discriminator"));
         let generator = match &self.generator {
             GeneratorConfig::Mlp { hidden } => {
                 for &width in hidden {
-                    check_number("model.generator.mlp.hidden", width, "[256]")?;
+                    check_number("model.gan.generator.mlp.hidden", width, "[256]")?;
                 }
                 GeneratorNetwork::Mlp(MlpGenerator::new(image, self.latent, hidden, &make))
             }
             GeneratorConfig::Dcgan { width } => {
-                check_number("model.generator.dcgan.width", *width, "64")?;
+                check_number("model.gan.generator.dcgan.width", *width, "64")?;
                 GeneratorNetwork::Dcgan(DcganGenerator::new(image, self.latent, *width, &make))
             }
         };
         let discriminator = match &self.discriminator {
             DiscriminatorConfig::Mlp { hidden } => {
                 for &width in hidden {
-                    check_number("model.discriminator.mlp.hidden", width, "[256]")?;
+                    check_number("model.gan.discriminator.mlp.hidden", width, "[256]")?;
                 }
                 DiscriminatorNetwork::Mlp(MlpDiscriminator::new(image, hidden, &judge))
             }
             DiscriminatorConfig::Dcgan { width } => {
-                check_number("model.discriminator.dcgan.width", *width, "64")?;
+                check_number("model.gan.discriminator.dcgan.width", *width, "64")?;
                 DiscriminatorNetwork::Dcgan(DcganDiscriminator::new(image, *width, &judge))
             }
         };

@@ -96,12 +96,12 @@ impl VaeConfig {
     /// When a size is zero, or the image is too small for the stages.
     pub fn init(&self, image: ImageSpec, init: &Init) -> Result<Vae, ModelError> {
         check_size(image)?;
-        check_number("model.latent", self.latent, "20")?;
+        check_number("model.vae.latent", self.latent, "20")?;
         let (to_latent, from_latent) = (init.at("encoder"), init.at("decoder"));
         let (encoder, decoder) = match &self.network {
             VaeNetwork::Mlp { hidden } => {
                 for &width in hidden {
-                    check_number("model.network.mlp.hidden", width, "[400]")?;
+                    check_number("model.vae.network.mlp.hidden", width, "[400]")?;
                 }
                 (
                     Encoder::Mlp(MlpEncoder::new(image, hidden, self.latent, &to_latent)),
@@ -109,9 +109,9 @@ impl VaeConfig {
                 )
             }
             VaeNetwork::Conv { widths } => {
-                check_number("model.network.conv.widths", widths.len(), "[32, 64, 128]")?;
+                check_number("model.vae.network.conv.widths", widths.len(), "[32, 64, 128]")?;
                 for &width in widths {
-                    check_number("model.network.conv.widths", width, "[32, 64, 128]")?;
+                    check_number("model.vae.network.conv.widths", width, "[32, 64, 128]")?;
                 }
                 let most = image.width.min(image.height).ilog2() as usize;
                 if widths.len() > most {
@@ -135,7 +135,7 @@ impl VaeConfig {
                 sigma: Sigma::Fixed(sigma),
             } if !(sigma.is_finite() && sigma > 0.0) => {
                 return Err(ModelError::Number {
-                    key: "model.likelihood.gaussian.sigma",
+                    key: "model.vae.likelihood.gaussian.sigma",
                     value: sigma.to_string(),
                     suggestion: "\"learned\"",
                 });
