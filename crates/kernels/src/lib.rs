@@ -11,6 +11,7 @@
 
 pub mod activation;
 pub mod allocator;
+pub mod conv2d;
 pub mod isa;
 pub mod norm;
 pub mod optimizer;
@@ -18,7 +19,14 @@ pub mod parallel;
 pub mod scratch;
 
 mod elementary;
+mod geometry;
 mod multiversion;
+#[doc(hidden)]
+pub mod oracle;
+mod panels;
 #[cfg(test)]
 mod test_data;
+mod tile;
 mod vector;
+
+pub use geometry::{Boundary, Conv2d};

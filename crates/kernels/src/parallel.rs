@@ -4,6 +4,7 @@
 //! runs which piece. So results have the same bits on one thread and on many, as long as each task writes its own
 //! piece and partial sums are combined in the order of the tasks, not of their completion.
 
+use std::marker::PhantomData;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -54,6 +55,37 @@ where
             task(index, item);
         }
     });
+}
+
+/// A mutable slice that several tasks write at once, each its own numbers.
+pub(crate) struct Disjoint<'a, T> {
+    start: *mut T,
+    len: usize,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it is a mutable slice whose parts go to different threads; each number has one task that
+// may write it, which is for the unsafe writes through `at` to keep.
+unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
+
+impl<'a, T> Disjoint<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
+        Self {
+            start: slice.as_mut_ptr(),
+            len: slice.len(),
+            slice: PhantomData,
+        }
+    }
+
+    /// Where number `index` lies. Writing through the pointer is for the one task that owns the number.
+    ///
+    /// # Panics
+    /// If the slice ends before `index`.
+    pub(crate) fn at(&self, index: usize) -> *mut T {
+        assert!(index <= self.len, "number {index} of {}", self.len);
+        // SAFETY: within the slice, or one past its end.
+        unsafe { self.start.add(index) }
+    }
 }
 
 /// Runs `work` on as many threads as there are tasks for, the caller among them, and waits.

@@ -4,6 +4,7 @@
 //! with their thread until [`release`].
 
 use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 
 /// One cache line, so that a vector of them starts on one.
 #[derive(Clone, Copy)]
@@ -16,6 +17,40 @@ impl Line {
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Floats of one's own that start on a cache line, as packed panels want.
+#[derive(Clone, Default)]
+pub(crate) struct Buffer {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Buffer {
+    /// Zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        let lines = len.div_ceil(Line::FLOATS);
+        Self {
+            lines: vec![Line([0.0; Line::FLOATS]); lines],
+            len,
+        }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `Line` is `repr(C)` over `[f32; 16]` without padding, and the lines hold at least `len` floats.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `deref`, and borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
 }
 
 /// Lends `len` floats, 64-byte aligned and with leftovers of earlier uses in them, to `work`.

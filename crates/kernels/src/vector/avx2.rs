@@ -74,27 +74,9 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
-    fn div(self, other: Self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe { _mm256_div_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    fn min(self, other: Self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe { _mm256_min_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: see above.
         Self(unsafe { _mm256_max_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe { _mm256_sqrt_ps(self.0) })
     }
 
     #[inline(always)]
@@ -104,47 +86,11 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
-    fn neg_mul_add(self, factor: Self, addend: Self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe { _mm256_fnmadd_ps(self.0, factor.0, addend.0) })
-    }
-
-    #[inline(always)]
-    fn round(self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe {
-            _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0)
-        })
-    }
-
-    #[inline(always)]
-    fn scale_by_power_of_two(self, exponent: Self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe {
-            let biased = _mm256_add_epi32(_mm256_cvtps_epi32(exponent.0), _mm256_set1_epi32(127));
-            _mm256_mul_ps(self.0, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
-        })
-    }
-
-    #[inline(always)]
     fn where_positive(self, condition: Self, other: Self) -> Self {
         // SAFETY: see above.
         Self(unsafe {
             let positive = _mm256_cmp_ps::<_CMP_GT_OQ>(condition.0, _mm256_setzero_ps());
             _mm256_blendv_ps(other.0, self.0, positive)
         })
-    }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        // SAFETY: see above.
-        unsafe {
-            let four = _mm_add_ps(
-                _mm256_castps256_ps128(self.0),
-                _mm256_extractf128_ps::<1>(self.0),
-            );
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
-        }
     }
 }

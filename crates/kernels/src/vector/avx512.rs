@@ -68,27 +68,9 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    fn div(self, other: Self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe { _mm512_div_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    fn min(self, other: Self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe { _mm512_min_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: see above.
         Self(unsafe { _mm512_max_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe { _mm512_sqrt_ps(self.0) })
     }
 
     #[inline(always)]
@@ -98,37 +80,11 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    fn neg_mul_add(self, factor: Self, addend: Self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe { _mm512_fnmadd_ps(self.0, factor.0, addend.0) })
-    }
-
-    #[inline(always)]
-    fn round(self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe {
-            _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0)
-        })
-    }
-
-    #[inline(always)]
-    fn scale_by_power_of_two(self, exponent: Self) -> Self {
-        // SAFETY: see above.
-        Self(unsafe { _mm512_scalef_ps(self.0, exponent.0) })
-    }
-
-    #[inline(always)]
     fn where_positive(self, condition: Self, other: Self) -> Self {
         // SAFETY: see above.
         Self(unsafe {
             let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(condition.0, _mm512_setzero_ps());
             _mm512_mask_blend_ps(positive, other.0, self.0)
         })
-    }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        // SAFETY: see above.
-        unsafe { _mm512_reduce_add_ps(self.0) }
     }
 }

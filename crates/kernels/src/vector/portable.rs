@@ -71,23 +71,8 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn div(self, other: Self) -> Self {
-        self.lanes(other, |a, b| a / b)
-    }
-
-    #[inline(always)]
-    fn min(self, other: Self) -> Self {
-        self.lanes(other, |a, b| if a < b { a } else { b })
-    }
-
-    #[inline(always)]
     fn max(self, other: Self) -> Self {
         self.lanes(other, |a, b| if a > b { a } else { b })
-    }
-
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        self.lanes(self, |a, _| a.sqrt())
     }
 
     // Not `f32::mul_add`: without the instruction it is a call into the maths library for each lane.
@@ -97,35 +82,14 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn neg_mul_add(self, factor: Self, addend: Self) -> Self {
-        addend.sub(self.mul(factor))
-    }
-
-    #[inline(always)]
-    fn round(self) -> Self {
-        self.lanes(self, |a, _| a.round_ties_even())
-    }
-
-    #[inline(always)]
-    fn scale_by_power_of_two(self, exponent: Self) -> Self {
-        self.lanes(exponent, |a, e| {
-            a * f32::from_bits(((e as i32 + 127) << 23) as u32)
-        })
-    }
-
-    #[inline(always)]
     fn where_positive(mut self, condition: Self, other: Self) -> Self {
         for lane in 0..8 {
-            if !(condition.0[lane] > 0.0) {
+            // False for a NaN too.
+            let positive = condition.0[lane] > 0.0;
+            if !positive {
                 self.0[lane] = other.0[lane];
             }
         }
         self
-    }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        let [a, b, c, d, e, f, g, h] = self.0;
-        ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
 }

@@ -1,0 +1,331 @@
+//! Convolution as a product of matrices that is never written down: rows are pixels, read where they lie.
+//!
+//! A [`Walk`] gives, for each target pixel, the source pixels under the taps; a table of pointers to them stands in for
+//! the left-hand matrix (the padding is a pointer to zeros), and the packed weights are the right-hand one. This
+//! serves the forward pass, the input gradient (a walk for each phase of the stride) and so transposed convolution.
+
+use super::epilogue::Finish;
+use super::pixels::{self, PixelTable, Source};
+use crate::geometry::{Conv2d, Walk};
+use crate::isa::{self, Kernel};
+use crate::panels::{Layout, Panels};
+use crate::parallel::{self, Disjoint};
+use crate::tile::{self, MOST_ROWS, Pointers, Target};
+use crate::vector::Vector;
+
+/// Pixels of one task: enough to use a panel of weights many times while it is in the first-level cache, few enough
+/// for what they read to stay in the second-level cache. A multiple of every level's tile.
+const TASK_ROWS: usize = 96;
+/// With fewer row blocks than this, tasks divide the channels as well.
+const FEW_TASKS: usize = 16;
+/// Below this many multiply-adds, waking another thread costs more than it saves.
+const SMALL_WORK: usize = 1 << 18;
+
+/// One side of a convolution: channels in all, and in each group.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    channels: usize,
+    in_group: usize,
+}
+
+/// A walk with its weights.
+#[derive(Clone)]
+struct Pass {
+    walk: Walk,
+    panels: Panels,
+    /// Taps read as one: `walk.run` or 1.
+    run: usize,
+}
+
+/// The direct method, ready to run.
+#[derive(Clone)]
+pub(crate) struct Direct {
+    passes: Vec<Pass>,
+    source: Side,
+    target: Side,
+    groups: usize,
+}
+
+impl Direct {
+    /// Prepares the forward pass.
+    pub(crate) fn forward(geometry: &Conv2d, weights: &[f32]) -> Self {
+        let (source, target) = sides(geometry);
+        let walk = geometry.forward_walk();
+        let run = pixels::run(&walk, source.channels, geometry.groups);
+        let taps: Vec<usize> = walk
+            .taps
+            .iter()
+            .map(|tap| tap.index * source.in_group * target.channels)
+            .collect();
+        let panels = Panels::pack(&Layout {
+            source: weights,
+            taps: &taps,
+            channels: source.in_group,
+            run,
+            columns: target.in_group,
+            groups: geometry.groups,
+            group_step: target.in_group,
+            channel_step: target.channels,
+            column_step: 1,
+        });
+        Self {
+            passes: vec![Pass { walk, panels, run }],
+            source,
+            target,
+            groups: geometry.groups,
+        }
+    }
+
+    /// Prepares the input gradient.
+    pub(crate) fn input_gradient(geometry: &Conv2d, weights: &[f32]) -> Self {
+        let (target, source) = sides(geometry);
+        let pass = |walk: Walk| {
+            let run = pixels::run(&walk, source.channels, geometry.groups);
+            let taps: Vec<usize> = walk
+                .taps
+                .iter()
+                .map(|tap| tap.index * target.in_group * source.channels)
+                .collect();
+            let panels = Panels::pack(&Layout {
+                source: weights,
+                taps: &taps,
+                channels: source.in_group,
+                run,
+                columns: target.in_group,
+                groups: geometry.groups,
+                group_step: source.in_group,
+                channel_step: 1,
+                column_step: source.channels,
+            });
+            Pass { walk, panels, run }
+        };
+        let passes = geometry
+            .input_gradient_walks()
+            .into_iter()
+            .map(pass)
+            .collect();
+        Self {
+            passes,
+            source,
+            target,
+            groups: geometry.groups,
+        }
+    }
+
+    pub(crate) fn target_channels(&self) -> usize {
+        self.target.channels
+    }
+
+    /// Into how many parts [`Self::run`] cuts the pixels of a batch.
+    pub(crate) fn parts(&self, batch: usize) -> usize {
+        self.passes.iter().map(|pass| pass.row_blocks(batch)).sum()
+    }
+
+    /// Writes every target pixel of a batch. Lengths are the caller's to check.
+    pub(crate) fn run(&self, batch: usize, source: &[f32], target: &mut [f32], finish: &Finish) {
+        let zeros = vec![
+            0.0;
+            self.source.channels
+                * self.passes.iter().map(|pass| pass.run).max().unwrap_or(1)
+        ];
+        let target = Disjoint::new(target);
+        let tasks = self.tasks(batch);
+        let run_task = |task: &Task| {
+            let pass = &self.passes[task.pass];
+            let kernel = TaskKernel {
+                direct: self,
+                pass,
+                task,
+                source,
+                zeros: &zeros,
+                target: &target,
+                finish,
+            };
+            isa::dispatch(pass.panels.level, kernel);
+        };
+        let work: usize = self.passes.iter().map(|pass| self.work(pass, batch)).sum();
+        if work < SMALL_WORK {
+            tasks.iter().for_each(run_task);
+        } else {
+            parallel::for_each(tasks.len(), |index| run_task(&tasks[index]));
+        }
+    }
+
+    fn work(&self, pass: &Pass, batch: usize) -> usize {
+        batch
+            * pass.walk.points()
+            * pass.walk.taps.len()
+            * self.source.in_group
+            * self.target.channels
+    }
+
+    fn tasks(&self, batch: usize) -> Vec<Task> {
+        let row_blocks = self.parts(batch);
+        let mut tasks = Vec::new();
+        let mut part = 0;
+        for (index, pass) in self.passes.iter().enumerate() {
+            let rows = batch * pass.walk.points();
+            let units = self.groups * pass.panels.count();
+            let column_parts = FEW_TASKS.div_ceil(row_blocks.max(1)).min(units);
+            let units_each = units.div_ceil(column_parts);
+            for first_row in (0..rows).step_by(TASK_ROWS) {
+                for first_unit in (0..units).step_by(units_each) {
+                    tasks.push(Task {
+                        pass: index,
+                        part,
+                        rows: [first_row, rows.min(first_row + TASK_ROWS)],
+                        units: [first_unit, units.min(first_unit + units_each)],
+                    });
+                }
+                part += 1;
+            }
+        }
+        tasks
+    }
+}
+
+fn sides(geometry: &Conv2d) -> (Side, Side) {
+    let side = |channels| Side {
+        channels,
+        in_group: channels / geometry.groups,
+    };
+    (side(geometry.channels_in), side(geometry.channels_out))
+}
+
+impl Pass {
+    fn row_blocks(&self, batch: usize) -> usize {
+        (batch * self.walk.points()).div_ceil(TASK_ROWS)
+    }
+}
+
+/// A piece of a pass: some pixels (`rows`, counted over the batch) and some panels of some groups (`units`).
+struct Task {
+    pass: usize,
+    part: usize,
+    rows: [usize; 2],
+    units: [usize; 2],
+}
+
+struct TaskKernel<'a> {
+    direct: &'a Direct,
+    pass: &'a Pass,
+    task: &'a Task,
+    source: &'a [f32],
+    zeros: &'a [f32],
+    target: &'a Disjoint<'a, f32>,
+    finish: &'a Finish<'a>,
+}
+
+impl Kernel for TaskKernel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Pass { panels, run, .. } = self.pass;
+        let rows = self.task.rows[1] - self.task.rows[0];
+        let taps = self.pass.walk.taps.len() / run;
+        let tiles = rows.div_ceil(V::TILE_ROWS);
+        let source = Source {
+            data: self.source,
+            channels: self.direct.source.channels,
+            zeros: self.zeros,
+        };
+        let slot = |row: usize, tap: usize| {
+            (row / V::TILE_ROWS * taps + tap) * MOST_ROWS + row % V::TILE_ROWS
+        };
+        let left = PixelTable::new(
+            &self.pass.walk,
+            *run,
+            self.task.rows,
+            &source,
+            tiles * taps * MOST_ROWS,
+            slot,
+        );
+        // Rows that pad the last tile are computed and thrown away.
+        let mut waste = vec![0.0_f32; self.direct.target.channels];
+        let mut outputs = vec![waste.as_mut_ptr(); tiles * MOST_ROWS];
+        let targets = self.targets();
+        for (row, target) in targets.iter().enumerate() {
+            outputs[row / V::TILE_ROWS * MOST_ROWS + row % V::TILE_ROWS] = *target;
+        }
+        let [first_unit, end_unit] = self.task.units;
+        let channels_of = |unit: usize| {
+            let (group, panel) = (unit / panels.count(), unit % panels.count());
+            let first = panel * panels.width();
+            let columns = panels.width().min(panels.columns - first);
+            (
+                group,
+                panel,
+                group * self.direct.target.in_group + first,
+                columns,
+            )
+        };
+        if taps == 0 {
+            for unit in first_unit..end_unit {
+                let (_, _, column, columns) = channels_of(unit);
+                for target in &targets {
+                    // SAFETY: as below.
+                    unsafe { target.add(column).write_bytes(0, columns) };
+                }
+            }
+        }
+        for (index, (block, start)) in panels.block_starts().enumerate() {
+            for unit in first_unit..end_unit {
+                let (group, panel, column, columns) = channels_of(unit);
+                let panel = panels.panel(group, block, start, panel);
+                for tile in 0..tiles {
+                    // SAFETY: the table has `taps * MOST_ROWS` pointers for each tile, each to `channels` of a source pixel
+                    // (or zeros as many), of which the block reads its own and the group's; outputs point to target
+                    // pixels of this task's rows, of which only this task writes these columns, or to `waste`.
+                    unsafe {
+                        let pointers = Pointers {
+                            table: left.pointers().add((tile * taps + block.tap) * MOST_ROWS),
+                            taps: block.taps,
+                            channel: group * self.direct.source.in_group + block.channel,
+                            channels: block.channels,
+                        };
+                        let target = Target {
+                            panel: panel.as_ptr(),
+                            columns,
+                            outputs: outputs.as_ptr().add(tile * MOST_ROWS),
+                            column,
+                            add: index > 0,
+                        };
+                        let rows = (rows - tile * V::TILE_ROWS).min(V::TILE_ROWS);
+                        tile::multiply::<V>(&pointers, rows, &target);
+                    }
+                }
+            }
+        }
+        let (_, _, first_channel, _) = channels_of(first_unit);
+        let (_, _, last_channel, last_columns) = channels_of(end_unit - 1);
+        // SAFETY: this task alone writes these channels of its rows, and alone has this part and these channels.
+        unsafe {
+            let channels = last_channel + last_columns - first_channel;
+            self.finish.rows(
+                panels.level,
+                self.task.part,
+                &targets,
+                first_channel,
+                channels,
+            );
+        }
+    }
+}
+
+impl TaskKernel<'_> {
+    /// Where the task's target pixels lie.
+    fn targets(&self) -> Vec<*mut f32> {
+        let walk = &self.pass.walk;
+        let [height, width] = walk.target_size;
+        let channels = self.direct.target.channels;
+        pixels::points(walk, self.task.rows)
+            .map(|[image, y, x]| {
+                let y = walk.target_start[0] + walk.target_step[0] * y;
+                let x = walk.target_start[1] + walk.target_step[1] * x;
+                self.target
+                    .at(((image * height + y) * width + x) * channels)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,112 @@
+//! Where the pixels of a walk lie in memory.
+
+use crate::geometry::Walk;
+
+/// Taps with fewer channels than this are read together with their neighbours.
+const FEW_CHANNELS: usize = 16;
+
+/// How many taps to read as one: neighbours in the source are consecutive in memory, if no group lies between.
+pub(crate) fn run(walk: &Walk, channels: usize, groups: usize) -> usize {
+    if groups == 1 && channels < FEW_CHANNELS {
+        walk.run
+    } else {
+        1
+    }
+}
+
+/// Image, row and column of grid points `range[0]..range[1]`, counted over the batch.
+pub(crate) fn points(walk: &Walk, range: [usize; 2]) -> impl Iterator<Item = [usize; 3]> + use<> {
+    let [height, width] = walk.grid;
+    let first = range[0];
+    let mut point = [
+        first / (height * width),
+        first / width % height,
+        first % width,
+    ];
+    (range[0]..range[1]).map(move |_| {
+        let current = point;
+        point[2] += 1;
+        if point[2] == width {
+            point[2] = 0;
+            point[1] += 1;
+            if point[1] == height {
+                point[1] = 0;
+                point[0] += 1;
+            }
+        }
+        current
+    })
+}
+
+/// The images that a walk reads.
+pub(crate) struct Source<'a> {
+    /// `[batch, height, width, channels]`
+    pub(crate) data: &'a [f32],
+    pub(crate) channels: usize,
+    /// What lies beyond the edge: as many zeros as a run of taps has channels.
+    pub(crate) zeros: &'a [f32],
+}
+
+/// Pointers to the source pixels under each tap (or run of taps) of some grid points.
+pub(crate) struct PixelTable<'a> {
+    pointers: Vec<*const f32>,
+    /// Runs that lie partly beyond the left or right edge, with zeros for what is missing.
+    _edges: Vec<f32>,
+    source: std::marker::PhantomData<&'a [f32]>,
+}
+
+impl<'a> PixelTable<'a> {
+    /// The pixels of `range`, each in slot `slot(point, tap)` of `len`; the other slots point to zeros. Every pointer is
+    /// good for `run * channels` floats.
+    pub(crate) fn new(
+        walk: &Walk,
+        run: usize,
+        range: [usize; 2],
+        source: &Source<'a>,
+        len: usize,
+        slot: impl Fn(usize, usize) -> usize,
+    ) -> Self {
+        assert!(source.zeros.len() >= run * source.channels);
+        let mut pointers = vec![source.zeros.as_ptr(); len];
+        let mut edges = Vec::new();
+        let mut straddling = Vec::new();
+        let [height, width] = walk.source_size.map(|size| size as isize);
+        let run_width = run as isize;
+        for (index, [image, y, x]) in points(walk, range).enumerate() {
+            let [y, x] = [y * walk.source_step[0], x * walk.source_step[1]].map(|at| at as isize);
+            let first_row = image as isize * height;
+            for (tap, first) in walk.taps.iter().step_by(run).enumerate() {
+                let [y, x] = [y + first.distance[0], x + first.distance[1]];
+                if y < 0 || y >= height || x + run_width <= 0 || x >= width {
+                    continue;
+                }
+                let row = (first_row + y) * width;
+                let inside = [x.max(0), (x + run_width).min(width)];
+                let pixels = &source.data[(row + inside[0]) as usize * source.channels..]
+                    [..(inside[1] - inside[0]) as usize * source.channels];
+                if pixels.len() == run * source.channels {
+                    pointers[slot(index, tap)] = pixels.as_ptr();
+                } else {
+                    let start = edges.len();
+                    straddling.push((slot(index, tap), start));
+                    edges.resize(start + (inside[0] - x) as usize * source.channels, 0.0);
+                    edges.extend_from_slice(pixels);
+                    edges.resize(start + run * source.channels, 0.0);
+                }
+            }
+        }
+        // Only now, because `edges` moved as it grew.
+        for (slot, start) in straddling {
+            pointers[slot] = edges[start..].as_ptr();
+        }
+        Self {
+            pointers,
+            _edges: edges,
+            source: std::marker::PhantomData,
+        }
+    }
+
+    pub(crate) fn pointers(&self) -> *const *const f32 {
+        self.pointers.as_ptr()
+    }
+}

@@ -1,0 +1,322 @@
+//! The gradient with respect to the weights, directly: for each tap, input pixels transposed times output gradients.
+//!
+//! A task takes some input channels at all taps and a slice of the pixels. Block by block of pixels it packs what the
+//! taps see, then meets it with one panel of the output gradient after the other, so that the input is read from
+//! memory once and not once for each tap. Slices are added in order at the end.
+
+use super::pixels::{self, PixelTable, Source};
+use crate::geometry::{Conv2d, Walk};
+use crate::isa::{self, Kernel};
+use crate::panels::VECTORS;
+use crate::parallel::{self, Disjoint};
+use crate::scratch;
+use crate::tile::{self, MOST_ROWS, Packed, Target};
+use crate::vector::Vector;
+
+/// Pixels that are summed at a time: a panel of them and a tile fit the first-level cache.
+const BLOCK: usize = 128;
+/// Rows (taps times channels) of a task, about: so often is a packed panel used, and so large is what a task packs.
+const TASK_ROWS: usize = 256;
+/// Tasks to aim for when slicing the pixels.
+const TASKS: usize = 32;
+/// Blocks of pixels that a slice has at least.
+const SLICE_BLOCKS: usize = 4;
+/// Below this many multiply-adds, waking another thread costs more than it saves.
+const SMALL_WORK: usize = 1 << 18;
+
+/// Writes the gradient with respect to the weights. Lengths are the caller's to check.
+pub(crate) fn weight_gradient(
+    geometry: &Conv2d,
+    batch: usize,
+    input: &[f32],
+    output_gradient: &[f32],
+    weight_gradient: &mut [f32],
+) {
+    let walk = geometry.forward_walk();
+    if walk.taps.len() < geometry.kernel[0] * geometry.kernel[1] {
+        // Some taps meet nothing but padding.
+        weight_gradient.fill(0.0);
+    }
+    let run = pixels::run(&walk, geometry.channels_in, geometry.groups);
+    let in_group = geometry.channels_in / geometry.groups;
+    let task_channels = (TASK_ROWS / walk.taps.len().max(1))
+        .next_multiple_of(MOST_ROWS * 2)
+        .min(in_group * run);
+    let chunks = (in_group * run).div_ceil(task_channels);
+    let pixel_blocks = (batch * walk.points()).div_ceil(BLOCK);
+    let slices = TASKS
+        .div_ceil(geometry.groups * chunks)
+        .min(pixel_blocks / SLICE_BLOCKS)
+        .max(1);
+    let plan = Plan {
+        geometry,
+        run,
+        pixels: batch * walk.points(),
+        walk,
+        task_channels,
+        chunks,
+        slices,
+        slice_pixels: pixel_blocks.div_ceil(slices) * BLOCK,
+        input,
+        output_gradient,
+        zeros: vec![0.0; run * geometry.channels_in],
+    };
+    if slices == 1 {
+        return plan.run(weight_gradient);
+    }
+    scratch::with(slices * weight_gradient.len(), |partials| {
+        if plan.walk.taps.len() < geometry.kernel[0] * geometry.kernel[1] {
+            partials.fill(0.0);
+        }
+        plan.run(partials);
+        let len = weight_gradient.len();
+        let partials = &*partials;
+        parallel::for_each_item(weight_gradient.chunks_mut(1 << 13), |index, sums| {
+            let start = index << 13;
+            sums.copy_from_slice(&partials[start..][..sums.len()]);
+            for slice in 1..slices {
+                for (sum, part) in sums.iter_mut().zip(&partials[slice * len + start..]) {
+                    *sum += part;
+                }
+            }
+        });
+    });
+}
+
+struct Plan<'a> {
+    geometry: &'a Conv2d,
+    walk: Walk,
+    /// Taps read as one.
+    run: usize,
+    /// Output pixels in the batch.
+    pixels: usize,
+    task_channels: usize,
+    chunks: usize,
+    slices: usize,
+    slice_pixels: usize,
+    input: &'a [f32],
+    output_gradient: &'a [f32],
+    zeros: Vec<f32>,
+}
+
+impl Plan<'_> {
+    /// Writes `slices` gradients one after the other.
+    fn run(&self, partials: &mut [f32]) {
+        let partials = Disjoint::new(partials);
+        let level = isa::level();
+        let units = self.geometry.groups * self.chunks;
+        let task = |index: usize| {
+            isa::dispatch(
+                level,
+                Task {
+                    plan: self,
+                    partials: &partials,
+                    slice: index / units,
+                    unit: index % units,
+                },
+            );
+        };
+        if self.pixels * self.geometry.weights_len() < SMALL_WORK {
+            (0..self.slices * units).for_each(task);
+        } else {
+            parallel::for_each(self.slices * units, task);
+        }
+    }
+}
+
+struct Task<'a> {
+    plan: &'a Plan<'a>,
+    partials: &'a Disjoint<'a, f32>,
+    slice: usize,
+    unit: usize,
+}
+
+impl Kernel for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Plan {
+            geometry,
+            walk,
+            run,
+            chunks,
+            ..
+        } = self.plan;
+        let [in_group, out_group] =
+            [geometry.channels_in, geometry.channels_out].map(|all| all / geometry.groups);
+        let taps = walk.taps.len() / run;
+        let group = self.unit / chunks;
+        let first = self.unit % chunks * self.plan.task_channels;
+        let channels = self.plan.task_channels.min(in_group * run - first);
+        let tiles = channels.div_ceil(V::TILE_ROWS);
+        let tile_len = BLOCK * V::TILE_ROWS;
+        let panel_width = VECTORS * V::LANES;
+        let slice_end = self
+            .plan
+            .pixels
+            .min((self.slice + 1) * self.plan.slice_pixels);
+        let slice_start = self.slice * self.plan.slice_pixels;
+        let source = Source {
+            data: self.plan.input,
+            channels: geometry.channels_in,
+            zeros: &self.plan.zeros,
+        };
+        let mut waste = vec![0.0_f32; out_group];
+        let outputs = self.outputs(taps, channels, V::TILE_ROWS, waste.as_mut_ptr());
+        scratch::with(taps * tiles * tile_len + BLOCK * panel_width, |memory| {
+            let (left, panel) = memory.split_at_mut(taps * tiles * tile_len);
+            for start in (slice_start..slice_end).step_by(BLOCK) {
+                let len = BLOCK.min(slice_end - start);
+                let table = PixelTable::new(
+                    walk,
+                    *run,
+                    [start, start + len],
+                    &source,
+                    taps * BLOCK,
+                    |p, tap| tap * BLOCK + p,
+                );
+                for tap in 0..taps {
+                    for tile in 0..tiles {
+                        let to = &mut left[(tap * tiles + tile) * tile_len..][..len * V::TILE_ROWS];
+                        let count = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
+                        let channel = group * in_group + first + tile * V::TILE_ROWS;
+                        // SAFETY: the table has `BLOCK` pointers a tap, each good for all channels of a run of taps.
+                        unsafe {
+                            pack_left::<V>(
+                                table.pointers().add(tap * BLOCK),
+                                len,
+                                channel,
+                                count,
+                                to,
+                            )
+                        };
+                    }
+                }
+                for first_column in (0..out_group).step_by(panel_width) {
+                    let columns = (out_group - first_column).min(panel_width);
+                    let from = &self.plan.output_gradient
+                        [start * geometry.channels_out + group * out_group + first_column..];
+                    // SAFETY: `len` pixels of `columns` channels lie from there on, and a panel of as many in `panel`.
+                    unsafe { pack_panel::<V>(from, geometry.channels_out, len, columns, panel) };
+                    for tap in 0..taps {
+                        for tile in 0..tiles {
+                            let left = Packed {
+                                start: left[(tap * tiles + tile) * tile_len..].as_ptr(),
+                                step: V::TILE_ROWS,
+                                len,
+                            };
+                            let target = Target {
+                                panel: panel.as_ptr(),
+                                columns,
+                                outputs: outputs[(tap * tiles + tile) * MOST_ROWS..].as_ptr(),
+                                column: first_column,
+                                add: start > slice_start,
+                            };
+                            let rows = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
+                            // SAFETY: both sides were packed above, `len` long; outputs point to rows of this task's
+                            // channels in this slice's gradient, or to `waste`.
+                            unsafe { tile::multiply::<V>(&left, rows, &target) };
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl Task<'_> {
+    /// Where the rows of each tile go: `[tap][tile][MOST_ROWS]`.
+    fn outputs(
+        &self,
+        taps: usize,
+        channels: usize,
+        tile_rows: usize,
+        waste: *mut f32,
+    ) -> Vec<*mut f32> {
+        let Plan {
+            geometry,
+            walk,
+            run,
+            chunks,
+            ..
+        } = self.plan;
+        let [in_group, out_group] =
+            [geometry.channels_in, geometry.channels_out].map(|all| all / geometry.groups);
+        let first = self.unit % chunks * self.plan.task_channels;
+        let tiles = channels.div_ceil(tile_rows);
+        let mut outputs = vec![waste; taps * tiles * MOST_ROWS];
+        for tap in 0..taps {
+            for channel in 0..channels {
+                let (tap_of_run, input) =
+                    ((first + channel) / in_group, (first + channel) % in_group);
+                let index = walk.taps[tap * run + tap_of_run].index;
+                let row = (index * in_group + input) * geometry.channels_out
+                    + self.unit / chunks * out_group;
+                let slot = (tap * tiles + channel / tile_rows) * MOST_ROWS + channel % tile_rows;
+                outputs[slot] = self.partials.at(self.slice * geometry.weights_len() + row);
+            }
+        }
+        outputs
+    }
+}
+
+/// Copies `count <= TILE_ROWS` floats from `channel` on of each of `len` pixels to rows of `TILE_ROWS`, zeros behind.
+///
+/// # Safety
+/// The CPU has the instructions of `V`, and each of the first `len` pointers is good for `channel + count` floats.
+#[inline(always)]
+unsafe fn pack_left<V: Vector>(
+    pixels: *const *const f32,
+    len: usize,
+    channel: usize,
+    count: usize,
+    to: &mut [f32],
+) {
+    for (index, to) in to.chunks_exact_mut(V::TILE_ROWS).enumerate().take(len) {
+        // SAFETY: the caller's promise.
+        let from = unsafe { std::slice::from_raw_parts((*pixels.add(index)).add(channel), count) };
+        if V::TILE_ROWS == 8 && count == 8 {
+            to[..8].copy_from_slice(&from[..8]);
+        } else if V::TILE_ROWS == 6 && count == 6 {
+            to[..6].copy_from_slice(&from[..6]);
+        } else if V::TILE_ROWS == 4 && count == 4 {
+            to[..4].copy_from_slice(&from[..4]);
+        } else {
+            for (row, to) in to.iter_mut().enumerate() {
+                *to = if row < count { from[row] } else { 0.0 };
+            }
+        }
+    }
+}
+
+/// Copies `columns` floats of each of `len` rows, `step` apart, to a panel, zeros behind.
+///
+/// # Safety
+/// The CPU has the instructions of `V`.
+#[inline(always)]
+unsafe fn pack_panel<V: Vector>(
+    from: &[f32],
+    step: usize,
+    len: usize,
+    columns: usize,
+    panel: &mut [f32],
+) {
+    let width = columns.next_multiple_of(V::LANES);
+    assert!(from.len() >= (len - 1) * step + columns && panel.len() >= len * width);
+    for row in 0..len {
+        for at in (0..columns).step_by(V::LANES) {
+            let lanes = (columns - at).min(V::LANES);
+            // SAFETY: `row < len` and `at + lanes <= columns`, which the slices were just checked to hold.
+            unsafe {
+                let from = from.as_ptr().add(row * step + at);
+                let value = if lanes == V::LANES {
+                    V::load(from)
+                } else {
+                    V::load_first(from, lanes)
+                };
+                value.store(panel.as_mut_ptr().add(row * width + at));
+            }
+        }
+    }
+}
