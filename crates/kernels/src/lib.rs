@@ -11,6 +11,7 @@
 
 pub mod activation;
 pub mod allocator;
+pub mod bias;
 pub mod conv2d;
 pub mod isa;
 pub mod norm;
@@ -18,6 +19,7 @@ pub mod optimizer;
 pub mod parallel;
 pub mod scratch;
 
+mod blocks;
 mod elementary;
 mod geometry;
 mod multiversion;

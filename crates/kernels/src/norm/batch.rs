@@ -1,7 +1,8 @@
 //! Batch norm (Ioffe and Szegedy 2015): every channel to mean 0 and deviation 1 over batch and space.
 
-use super::passes::{self, Coefficients, Extent};
+use super::passes::{self, Coefficients};
 use crate::activation::Activation;
+use crate::blocks::Extent;
 
 /// Mean and variance of every channel, of this batch or as averaged over the training so far.
 #[derive(Clone, Debug, PartialEq)]

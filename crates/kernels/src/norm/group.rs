@@ -2,8 +2,9 @@
 //! position per sample is layer norm over the last axis.
 
 use super::batch::ParameterGradients;
-use super::passes::{self, Coefficients, Extent};
+use super::passes::{self, Coefficients};
 use crate::activation::Activation;
+use crate::blocks::Extent;
 
 /// `activation((x - mean) / sqrt(variance + epsilon) * scale + shift)`, moments per sample and group of channels.
 #[derive(Clone, Copy, Debug)]

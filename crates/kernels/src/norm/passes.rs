@@ -1,158 +1,9 @@
 //! The four passes over the data that every normalisation here is made of.
-//!
-//! The data is cut into blocks of rows, from the sizes alone. A block's sums start at zero and blocks are added up in
-//! order, so the thread count changes nothing.
 
 use crate::activation::{Activation, Function, with_function};
+use crate::blocks::Extent;
 use crate::isa;
 use crate::multiversion::multiversion;
-use crate::parallel;
-
-/// Elements in a block: two arrays of it fit a second-level cache, and its sums cost little beside it.
-const BLOCK: usize = 32_768;
-
-/// Rows in a block at least, so that a great number of channels does not mean more sums than data.
-const BLOCK_ROWS: usize = 16;
-
-/// Narrow rows are taken several at a time, to about this many elements: the inner loops run along rows.
-const WIDTH: usize = 256;
-
-/// The shape `[samples, positions, channels]` of the data.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
-    pub(super) samples: usize,
-    pub(super) positions: usize,
-    pub(super) channels: usize,
-}
-
-impl Extent {
-    /// One sample of `[rows, channels]`.
-    pub(super) fn rows(elements: usize, channels: usize) -> Self {
-        assert!(channels > 0, "normalisation needs at least one channel");
-        assert_eq!(
-            elements % channels,
-            0,
-            "the data does not hold whole rows of channels"
-        );
-        Self {
-            samples: 1,
-            positions: elements / channels,
-            channels,
-        }
-    }
-
-    fn elements(self) -> usize {
-        self.samples * self.positions * self.channels
-    }
-
-    /// Rows that the inner loops take at a time.
-    fn abreast(self) -> usize {
-        WIDTH.div_ceil(self.channels).min(self.positions).max(1)
-    }
-
-    /// Elements of the rows taken at a time.
-    fn width(self) -> usize {
-        self.abreast() * self.channels
-    }
-
-    /// Elements in a block; a block begins with a sample or a whole number of widths after it.
-    fn block(self) -> usize {
-        let widths = (BLOCK / self.width()).max(BLOCK_ROWS.div_ceil(self.abreast()));
-        (widths * self.width())
-            .min(self.positions * self.channels)
-            .max(1)
-    }
-
-    fn blocks_per_sample(self) -> usize {
-        (self.positions * self.channels).div_ceil(self.block())
-    }
-
-    /// Blocks that make a task: more than one where samples are small.
-    fn blocks_per_task(self) -> usize {
-        (BLOCK / self.block()).max(1)
-    }
-
-    /// The blocks of `data`, in order, none reaching over the end of a sample.
-    fn cut(self, data: &[f32]) -> impl Iterator<Item = &[f32]> {
-        assert_eq!(
-            data.len(),
-            self.elements(),
-            "normalisation: data of another shape"
-        );
-        let sample = (self.positions * self.channels).max(1);
-        data.chunks(sample)
-            .flat_map(move |sample| sample.chunks(self.block()))
-    }
-
-    fn cut_mut(self, data: &mut [f32]) -> impl Iterator<Item = &mut [f32]> {
-        assert_eq!(
-            data.len(),
-            self.elements(),
-            "normalisation: data of another shape"
-        );
-        let sample = (self.positions * self.channels).max(1);
-        data.chunks_mut(sample)
-            .flat_map(move |sample| sample.chunks_mut(self.block()))
-    }
-
-    /// Runs `work` on every block, told which sample the block is from.
-    fn for_each_block<Block: Send>(
-        self,
-        blocks: impl Iterator<Item = Block>,
-        work: impl Fn(usize, &mut Block) + Sync,
-    ) {
-        let mut blocks: Vec<(usize, Block)> = blocks
-            .enumerate()
-            .map(|(index, block)| (index / self.blocks_per_sample(), block))
-            .collect();
-        parallel::for_each_item(blocks.chunks_mut(self.blocks_per_task()), |_, task| {
-            for (sample, block) in task {
-                work(*sample, block);
-            }
-        });
-    }
-
-    /// Fills two sums per channel block by block, and adds the blocks of each sample in order.
-    ///
-    /// `add` gets two rows of sums as wide as the rows taken at a time.
-    ///
-    /// # Shapes
-    /// - returns: `[samples, 2, channels]`
-    fn sum_blocks<Block: Send>(
-        self,
-        blocks: impl Iterator<Item = Block>,
-        add: impl Fn(usize, &Block, &mut [f64], &mut [f64]) + Sync,
-    ) -> Vec<f64> {
-        let sums_len = 2 * self.channels;
-        let mut partial = vec![0.0; self.samples * self.blocks_per_sample() * sums_len];
-        self.for_each_block(
-            blocks.zip(partial.chunks_mut(sums_len)),
-            |sample, (block, partial)| {
-                let mut wide = vec![0.0; 2 * self.width()];
-                let (first, second) = wide.split_at_mut(self.width());
-                add(sample, block, first, second);
-                for (partial, wide) in partial.chunks_mut(self.channels).zip([first, second]) {
-                    for row in wide.chunks(self.channels) {
-                        partial
-                            .iter_mut()
-                            .zip(row)
-                            .for_each(|(partial, value)| *partial += value);
-                    }
-                }
-            },
-        );
-        let mut sums = vec![0.0; self.samples * sums_len];
-        let per_sample = (self.blocks_per_sample() * sums_len).max(1);
-        for (sums, partials) in sums.chunks_mut(sums_len).zip(partial.chunks(per_sample)) {
-            for partial in partials.chunks(sums_len) {
-                sums.iter_mut()
-                    .zip(partial)
-                    .for_each(|(sum, partial)| *sum += partial);
-            }
-        }
-        sums
-    }
-}
 
 /// What a normalisation does to each channel of each sample: `(x - mean) * scale + shift`.
 ///
@@ -168,7 +19,7 @@ pub(super) struct Coefficients {
 impl Coefficients {
     /// `of(sample, channel)` gives mean, scale and shift.
     pub(super) fn new(extent: Extent, of: impl Fn(usize, usize) -> [f32; 3]) -> Self {
-        let [mean, scale, shift] = spread(extent, of);
+        let [mean, scale, shift] = extent.spread(of);
         Self {
             extent,
             mean,
@@ -187,24 +38,6 @@ impl Coefficients {
     }
 }
 
-/// Lays out `N` numbers per channel as `N` arrays of `[samples, width]`.
-fn spread<const N: usize>(extent: Extent, of: impl Fn(usize, usize) -> [f32; N]) -> [Vec<f32>; N] {
-    let mut arrays: [Vec<f32>; N] =
-        std::array::from_fn(|_| vec![0.0; extent.samples * extent.width()]);
-    for sample in 0..extent.samples {
-        for channel in 0..extent.channels {
-            for (array, value) in arrays.iter_mut().zip(of(sample, channel)) {
-                let row = &mut array[sample * extent.width()..(sample + 1) * extent.width()];
-                row[channel..]
-                    .iter_mut()
-                    .step_by(extent.channels)
-                    .for_each(|place| *place = value);
-            }
-        }
-    }
-    arrays
-}
-
 /// The coefficients of one sample.
 #[derive(Clone, Copy)]
 struct Affine<'a> {
@@ -219,7 +52,7 @@ struct Affine<'a> {
 /// - returns: `[samples, 2, channels]`
 pub(super) fn sums(extent: Extent, input: &[f32]) -> Vec<f64> {
     let level = isa::level();
-    extent.sum_blocks(extent.cut(input), |_, input, sum, squares| {
+    extent.sum_blocks(extent.cut(input), |_, input, [sum, squares]| {
         add_rows(level, input, sum, squares)
     })
 }
@@ -258,7 +91,7 @@ pub(super) fn gradient_sums(
     let extent = coefficients.extent;
     extent.sum_blocks(
         extent.cut(input).zip(extent.cut(gradient)),
-        |sample, (input, gradient), plain, centred| {
+        |sample, (input, gradient), [plain, centred]| {
             let affine = coefficients.of_sample(sample);
             with_function!(activation, |function| {
                 add_gradient_rows(level, function, affine, input, gradient, plain, centred);
@@ -279,7 +112,7 @@ pub(super) fn input_gradient(
 ) {
     let level = isa::level();
     let extent = coefficients.extent;
-    let [slope, offset] = spread(extent, statistics);
+    let [slope, offset] = extent.spread(statistics);
     extent.for_each_block(
         extent.cut(input).zip(extent.cut_mut(gradient)),
         |sample, (input, gradient)| {

@@ -1,7 +1,8 @@
 //! Sums per channel, the raw material of batch norm's statistics.
 
 use super::batch::Moments;
-use super::passes::{self, Extent};
+use super::passes;
+use crate::blocks::Extent;
 
 /// Sum and sum of squares of every channel over a number of rows.
 ///
