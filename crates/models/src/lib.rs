@@ -11,9 +11,11 @@
 mod config;
 mod error;
 pub mod gan;
+mod pixels;
 pub mod vae;
 
 pub use config::{Model, ModelConfig};
 pub use error::ModelError;
 pub use gan::{Discriminator, DiscriminatorConfig, Gan, GanConfig, Generator, GeneratorConfig};
+pub use pixels::{to_pixels, to_tensor};
 pub use vae::{Autoencoder, Likelihood, Posterior, Sigma, Vae, VaeConfig, VaeNetwork};

@@ -109,7 +109,11 @@ impl VaeConfig {
                 )
             }
             VaeNetwork::Conv { widths } => {
-                check_number("model.vae.network.conv.widths", widths.len(), "[32, 64, 128]")?;
+                check_number(
+                    "model.vae.network.conv.widths",
+                    widths.len(),
+                    "[32, 64, 128]",
+                )?;
                 for &width in widths {
                     check_number("model.vae.network.conv.widths", width, "[32, 64, 128]")?;
                 }
