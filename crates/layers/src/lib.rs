@@ -19,7 +19,8 @@ pub use conv2d::Conv2d;
 pub use init::{Fill, Init, Initialization};
 pub use linear::Linear;
 pub use parameters::{
-    MapParameters, VisitParameters, map_parameters, parameter_count, visit_parameters,
+    MapParameters, Misfit, VisitParameters, load_tensors, map_parameters, parameter_count,
+    to_tensors, visit_parameters,
 };
 pub use pass::{Pass, Statistics};
 pub use trompe_ops::{Activation, Boundary, Conv2dOptions, ConvTranspose2dOptions, activate};

@@ -1,7 +1,8 @@
 //! Walking over the named parameters of a model.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
+use std::collections::BTreeMap;
 
 /// Looks at every parameter and state of a model, in a fixed order.
 pub trait VisitParameters {
@@ -45,6 +46,87 @@ pub fn parameter_count<M: Module>(model: &M) -> usize {
     let mut count = Count(0);
     visit_parameters(&model.clone().train(), &mut count);
     count.0
+}
+
+/// Every parameter and state of `model` by name, in row-major order of its logical shape.
+pub fn to_tensors<M: Module>(model: &M) -> BTreeMap<String, TensorData> {
+    struct Collect(BTreeMap<String, TensorData>);
+    impl VisitParameters for Collect {
+        fn visit<const D: usize>(&mut self, path: &str, parameter: &Param<Tensor<D>>) {
+            self.0.insert(path.to_owned(), parameter.val().to_data());
+        }
+    }
+    let mut collected = Collect(BTreeMap::new());
+    visit_parameters(model, &mut collected);
+    collected.0
+}
+
+/// Why tensors do not fit a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misfit {
+    /// The model has a parameter that is not among the tensors.
+    Missing(String),
+    /// A tensor has another shape than the parameter of its name.
+    Shape {
+        /// Name of both.
+        name: String,
+        /// Shape of the tensor.
+        found: Vec<usize>,
+        /// Shape of the parameter.
+        expected: Vec<usize>,
+    },
+    /// A tensor belongs to no parameter.
+    Extra(String),
+}
+
+/// Replaces every parameter and state of `model` by the tensor of its name, on
+/// the same device, trained or not as before.
+///
+/// # Errors
+/// The first [`Misfit`]; nothing may be missing and nothing left over.
+pub fn load_tensors<M: Module>(
+    model: M,
+    tensors: BTreeMap<String, TensorData>,
+) -> Result<M, Misfit> {
+    struct Load {
+        tensors: BTreeMap<String, TensorData>,
+        misfit: Option<Misfit>,
+    }
+    impl MapParameters for Load {
+        fn map<const D: usize>(
+            &mut self,
+            path: &str,
+            parameter: Param<Tensor<D>>,
+        ) -> Param<Tensor<D>> {
+            let expected = parameter.lazy_shape().to_vec();
+            let misfit = match self.tensors.remove(path) {
+                Some(data) if data.shape.to_vec() == expected => {
+                    return parameter.map(|old| {
+                        let tensor = Tensor::from_data(data, (&old.device(), old.dtype()));
+                        tensor.set_require_grad(old.is_require_grad())
+                    });
+                }
+                Some(data) => Misfit::Shape {
+                    name: path.to_owned(),
+                    found: data.shape.to_vec(),
+                    expected,
+                },
+                None => Misfit::Missing(path.to_owned()),
+            };
+            self.misfit.get_or_insert(misfit);
+            parameter
+        }
+    }
+    let mut load = Load {
+        tensors,
+        misfit: None,
+    };
+    let model = map_parameters(model, &mut load);
+    let extra = load.tensors.into_keys().next().map(Misfit::Extra);
+    match load.misfit.or(extra) {
+        Some(misfit) => Err(misfit),
+        None => Ok(model),
+    }
 }
 
 /// The path from the root, without the names of enum variants: which variant a

@@ -73,6 +73,11 @@ impl Pass {
 }
 
 impl Statistics {
+    /// Whether no layer measured anything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Writes the new values into `model`.
     pub fn apply<M: Module>(mut self, model: M) -> M {
         struct Mapper<'a>(&'a mut HashMap<ParamId, Tensor<1>>);
