@@ -6,9 +6,12 @@
 use std::hint::black_box;
 use std::time::Instant;
 use trompe_kernels::activation::Activation;
+use trompe_kernels::max_pool::MaxPool;
 use trompe_kernels::norm::ChannelSums;
 use trompe_kernels::norm::batch::BatchNorm;
 use trompe_kernels::optimizer::{self, Adam, Parameter, WeightDecay};
+use trompe_kernels::resample::Resample;
+use trompe_kernels::{Boundary, bias};
 
 const ROUNDS: usize = 25;
 
@@ -26,6 +29,8 @@ fn main() {
     batch_norm(&mut bench, [64 * 8 * 8, 256]);
     activations(&mut bench, 64 * 32 * 32 * 64);
     adam(&mut bench);
+    biases(&mut bench, [64 * 32 * 32, 64]);
+    sizes(&mut bench);
 }
 
 struct Bench {
@@ -181,4 +186,62 @@ fn adam(bench: &mut Bench) {
     bench.run(&format!("gradient norm {count}"), 4 * count, || {
         black_box(optimizer::norm(gradients.iter().map(Vec::as_slice)));
     });
+}
+
+fn biases(bench: &mut Bench, [rows, channels]: [usize; 2]) {
+    let (bias, kept, mut gradient) = (
+        numbers(channels),
+        numbers(rows * channels),
+        numbers(rows * channels),
+    );
+    bench.run(
+        &format!("bias backward {rows}x{channels}"),
+        12 * rows * channels,
+        || {
+            black_box(bias::backward(
+                Activation::LeakyRelu(0.2),
+                &bias,
+                black_box(&kept),
+                &mut gradient,
+            ));
+        },
+    );
+}
+
+fn sizes(bench: &mut Bench) {
+    let (batch, size, channels) = (16, [32, 32], 256);
+    let input = numbers(batch * size[0] * size[1] * channels);
+    let zero = [Boundary::Zero; 2];
+    for (name, map) in [
+        ("smooth half", Resample::smooth_half(size, zero)),
+        ("smooth double", Resample::smooth_double(size, zero)),
+        (
+            "smooth half backward",
+            Resample::smooth_half([64, 64], zero).transposed(),
+        ),
+        ("nearest double", Resample::nearest_double(size)),
+        ("average half", Resample::average_half(size)),
+        ("whole average", Resample::whole_average(size)),
+    ] {
+        let mut output = vec![0.0; batch * map.rows.output() * map.columns.output() * channels];
+        let bytes = 4 * (input.len() + output.len());
+        bench.run(&format!("{name} {batch}x32x32x{channels}"), bytes, || {
+            map.apply(channels, black_box(&input), &mut output);
+        });
+    }
+    let pool = MaxPool {
+        input_size: size,
+        window: [3, 3],
+        stride: [2, 2],
+        padding: [0, 0],
+    };
+    let mut output = vec![0.0; batch * 15 * 15 * channels];
+    let bytes = 4 * (input.len() + output.len());
+    bench.run(
+        &format!("max pool 3/2 {batch}x32x32x{channels}"),
+        bytes,
+        || {
+            pool.forward(channels, black_box(&input), &mut output, None);
+        },
+    );
 }

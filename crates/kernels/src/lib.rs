@@ -14,9 +14,11 @@ pub mod allocator;
 pub mod bias;
 pub mod conv2d;
 pub mod isa;
+pub mod max_pool;
 pub mod norm;
 pub mod optimizer;
 pub mod parallel;
+pub mod resample;
 pub mod scratch;
 
 mod blocks;

@@ -100,7 +100,7 @@ pub fn load_tensors<M: Module>(
         ) -> Param<Tensor<D>> {
             let expected = parameter.lazy_shape().to_vec();
             let misfit = match self.tensors.remove(path) {
-                Some(data) if data.shape.to_vec() == expected => {
+                Some(data) if data.shape().to_vec() == expected => {
                     return parameter.map(|old| {
                         let tensor = Tensor::from_data(data, (&old.device(), old.dtype()));
                         tensor.set_require_grad(old.is_require_grad())
@@ -108,7 +108,7 @@ pub fn load_tensors<M: Module>(
                 }
                 Some(data) => Misfit::Shape {
                     name: path.to_owned(),
-                    found: data.shape.to_vec(),
+                    found: data.shape().to_vec(),
                     expected,
                 },
                 None => Misfit::Missing(path.to_owned()),
