@@ -94,10 +94,13 @@ class ConvDecoder(nn.Module):
 
 
 class Vae(nn.Module):
-    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+    """With `learned_sigma`, `log_sigma` `[1]` is the logarithm of the Gaussian likelihood's standard deviation, one for all pixels."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, learned_sigma: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.log_sigma = nn.Parameter(torch.zeros(1)) if learned_sigma else None
 
     def forward(self, images: Tensor, noise: Tensor) -> dict[str, Tensor]:
         mean, log_variance = self.encoder(images)
@@ -105,8 +108,8 @@ class Vae(nn.Module):
         return {"mean": mean, "log_variance": log_variance, "latents": latents, "decoded": self.decoder(latents)}
 
 
-def vae_mlp(pixels: int, hidden: int, latent: int) -> Vae:
-    return Vae(MlpEncoder(pixels, hidden, latent), MlpDecoder(pixels, hidden, latent))
+def vae_mlp(pixels: int, hidden: int, latent: int, learned_sigma: bool = False) -> Vae:
+    return Vae(MlpEncoder(pixels, hidden, latent), MlpDecoder(pixels, hidden, latent), learned_sigma)
 
 
 def vae_conv(channels: int, side: int, widths: list[int], latent: int) -> Vae:
@@ -118,11 +121,12 @@ def bernoulli(decoded: Tensor, images: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(decoded, images, reduction="none").flatten(1).sum(1)
 
 
-def gaussian(sigma: float):
-    """-log p of pixels under a Gaussian with mean `decoded` and one fixed standard deviation, `[batch]`."""
+def gaussian(log_sigma: Tensor | float):
+    """-log p of pixels under a Gaussian with mean `decoded` and one standard deviation for all pixels, `[batch]`."""
 
     def negative_log_likelihood(decoded: Tensor, images: Tensor) -> Tensor:
-        each = 0.5 * ((images - decoded) / sigma) ** 2 + math.log(sigma) + 0.5 * math.log(2 * math.pi)
+        log_width = torch.as_tensor(log_sigma, dtype=decoded.dtype)
+        each = 0.5 * ((images - decoded) * torch.exp(-log_width)) ** 2 + log_width + 0.5 * math.log(2 * math.pi)
         return each.flatten(1).sum(1)
 
     return negative_log_likelihood

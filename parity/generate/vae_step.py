@@ -1,9 +1,10 @@
 """One VAE step in f64 and f32, every gradient, and Adam's state after three steps in f64.
 
-Three fixtures, all with three batches of inputs:
+Four fixtures, all with three batches of inputs:
 
 - `vae_mlp_step`: MLP 64-32-5, Bernoulli on values in [0, 1], beta 1, batch 4
 - `vae_mlp_step_gaussian`: the same network, Gaussian with fixed standard deviation 0.3 on values in [-1, 1], beta 2.5
+- `vae_mlp_step_learned_sigma`: the same with a learned standard deviation, parameter `log_sigma` `[1]`, and beta 1
 - `vae_conv_step`: 16x16x3, widths 8 and 16, latent 6, Bernoulli, beta 1, batch 4
 
 Tensors (see `fixture.py` for the naming of precisions):
@@ -20,6 +21,8 @@ Tensors (see `fixture.py` for the naming of precisions):
   `f64.after_three.statistics.<name>`
 """
 
+import math
+
 import torch
 from fixture import PRECISIONS, Fixture, begin, gradients_of, load, redraw, statistics_of, weights_of
 from vae import bernoulli, gaussian, negative_elbo, vae_conv, vae_mlp
@@ -28,7 +31,8 @@ STEPS, BATCH = 3, 4
 FIRST_STEP = ("mean", "log_variance", "latents", "decoded", "reconstruction", "divergence", "loss", "divergence_per_dimension")
 
 
-def write(name, seed, about, build, shape, latent, pixel_range, likelihood, beta, **settings):
+def write(name, seed, about, build, shape, latent, pixel_range, likelihood_of, beta, **settings):
+    """`likelihood_of(network)` is the reconstruction loss, which may use a parameter of the network."""
     generator = begin(seed)
     network = build()
     redraw(network, generator)
@@ -50,7 +54,7 @@ def write(name, seed, about, build, shape, latent, pixel_range, likelihood, beta
         losses = []
         for step in range(STEPS):
             x, epsilon = images[step].to(dtype), noise[step].to(dtype)
-            result = negative_elbo(network(x, epsilon), x, likelihood, beta)
+            result = negative_elbo(network(x, epsilon), x, likelihood_of(network), beta)
             optimizer.zero_grad()
             result["loss"].backward()
             if step == 0:
@@ -79,7 +83,7 @@ write(
     shape=(64,),
     latent=5,
     pixel_range=(0.0, 1.0),
-    likelihood=bernoulli,
+    likelihood_of=lambda network: bernoulli,
     beta=1.0,
 )
 write(
@@ -90,9 +94,20 @@ write(
     shape=(64,),
     latent=5,
     pixel_range=(-1.0, 1.0),
-    likelihood=gaussian(0.3),
+    likelihood_of=lambda network: gaussian(math.log(0.3)),
     beta=2.5,
     sigma=0.3,
+)
+write(
+    "vae_mlp_step_learned_sigma",
+    34,
+    "one step of an MLP VAE with a Gaussian likelihood of learned width",
+    lambda: vae_mlp(64, 32, 5, learned_sigma=True),
+    shape=(64,),
+    latent=5,
+    pixel_range=(-1.0, 1.0),
+    likelihood_of=lambda network: gaussian(network.log_sigma),
+    beta=1.0,
 )
 write(
     "vae_conv_step",
@@ -102,7 +117,7 @@ write(
     shape=(3, 16, 16),
     latent=6,
     pixel_range=(0.0, 1.0),
-    likelihood=bernoulli,
+    likelihood_of=lambda network: bernoulli,
     beta=1.0,
     widths=[8, 16],
 )

@@ -1,12 +1,13 @@
-"""A whole DCGAN step, discriminator then generator, in f64 and f32: every gradient, batch norm, Adam.
+"""A whole GAN step, discriminator then generator, in f64 and f32: every gradient, batch norm, Adam.
 
-Five fixtures, batch 4, latent 8:
+Six fixtures, batch 4, latent 8:
 
 - `dcgan_step_16`: images 16x16x3, generator widths 12 and 8, discriminator widths 6 and 10
 - `dcgan_step_8`: images 8x8x1, generator width 12, discriminator width 6 (so no batch norm in the discriminator)
 - `dcgan_step_8_from_2`: images 8x8x1, but the first and the last convolution are 2x2; widths as for 16x16
 - `dcgan_step_16_minimax`, `dcgan_step_8_minimax`: the generator minimises mean log(1 - D(G(z))) as published, instead of
   -mean log D(G(z))
+- `gan_mlp_step`: a dense GAN for images 8x8x1, hidden widths 14 and 10 in the generator, 12 and 6 in the discriminator
 
 The order of a step is that of PyTorch's example. The generator runs once. The discriminator runs three times, each time on a batch of
 its own, so that batch norm sees real and fake images apart: (1) real images against 1; (2) the fake images, detached,
@@ -28,8 +29,10 @@ Tensors (see `fixture.py` for the naming of precisions; parameters are `generato
 - `f64.after_three.{weight,exp_avg,exp_avg_sq}.<parameter>` and `f64.after_three.statistics.<name>`
 """
 
+import dcgan
+import gan_mlp
 import torch
-from dcgan import Discriminator, Generator, discriminator_loss, minimax, non_saturating
+from dcgan import discriminator_loss, minimax, non_saturating
 from fixture import PRECISIONS, Fixture, begin, gradients_of, load, redraw, statistics_of, weights_of
 
 STEPS, BATCH, LATENT = 3, 4, 8
@@ -80,30 +83,22 @@ def step(networks, optimizers, real, latents, loss_of):
     }
 
 
-def write(name, seed, side, channels, generator_widths, discriminator_widths, loss_of, smallest=4):
+def write(name, seed, about, shape, build, loss_of=non_saturating, **settings):
+    """`build()` makes both networks of images `shape`, by owner."""
     draws = begin(seed)
-
-    def build():
-        return {
-            "generator": Generator(LATENT, generator_widths, channels, smallest),
-            "discriminator": Discriminator(channels, discriminator_widths, smallest),
-        }
-
     start = {}
     for owner, network in build().items():
         redraw(network, draws)
         start[owner] = {key: value.clone() for key, value in weights_of(network).items()}
-    real = 2 * torch.rand(STEPS, BATCH, channels, side, side, generator=draws) - 1
+    real = 2 * torch.rand(STEPS, BATCH, *shape, generator=draws) - 1
     latents = torch.randn(STEPS, BATCH, LATENT, generator=draws)
 
     fixture = Fixture(
         name,
         seed,
-        f"a DCGAN step at {side}x{side}x{channels}, {loss_of.__name__.replace('_', '-')} generator loss",
+        about,
         loss=loss_of.__name__.replace("_", "-"),
-        generator_widths=generator_widths,
-        discriminator_widths=discriminator_widths,
-        smallest=smallest,
+        **settings,
         learning_rate=2e-4,
         betas=[0.5, 0.999],
         epsilon=1e-8,
@@ -136,7 +131,35 @@ def write(name, seed, side, channels, generator_widths, discriminator_widths, lo
     fixture.save()
 
 
+def write_dcgan(name, seed, shape, generator_widths, discriminator_widths, loss_of=non_saturating, smallest=4):
+    channels = shape[0]
+    write(
+        name,
+        seed,
+        f"one DCGAN step on images {shape}",
+        shape,
+        lambda: {
+            "generator": dcgan.Generator(LATENT, generator_widths, channels, smallest),
+            "discriminator": dcgan.Discriminator(channels, discriminator_widths, smallest),
+        },
+        loss_of,
+        generator_widths=generator_widths,
+        discriminator_widths=discriminator_widths,
+        smallest=smallest,
+    )
+
+
 for suffix, loss_of in (("", non_saturating), ("_minimax", minimax)):
-    write(f"dcgan_step_16{suffix}", 41, 16, 3, [12, 8], [6, 10], loss_of)
-    write(f"dcgan_step_8{suffix}", 42, 8, 1, [12], [6], loss_of)
-write("dcgan_step_8_from_2", 43, 8, 1, [12, 8], [6, 10], non_saturating, smallest=2)
+    write_dcgan(f"dcgan_step_16{suffix}", 41, (3, 16, 16), [12, 8], [6, 10], loss_of)
+    write_dcgan(f"dcgan_step_8{suffix}", 42, (1, 8, 8), [12], [6], loss_of)
+write_dcgan("dcgan_step_8_from_2", 43, (1, 8, 8), [12, 8], [6, 10], smallest=2)
+write(
+    "gan_mlp_step",
+    44,
+    "one step of a dense GAN",
+    (1, 8, 8),
+    lambda: {
+        "generator": gan_mlp.Generator(LATENT, [14, 10], (1, 8, 8)),
+        "discriminator": gan_mlp.Discriminator([12, 6], (1, 8, 8)),
+    },
+)
