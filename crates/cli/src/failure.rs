@@ -1,0 +1,94 @@
+//! What went wrong, and with which exit code the command ends.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use miette::{Diagnostic, MietteDiagnostic};
+use trompe_data::DataError;
+use trompe_images::ImageError;
+use trompe_models::ModelError;
+
+/// How a command can end; the numbers are promised to scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// All done.
+    Done = 0,
+    /// The system or a file got in the way.
+    Failed = 1,
+    /// Wrong usage or recipe.
+    Usage = 2,
+    /// The data cannot be used.
+    Data = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    diagnostic: Box<dyn Diagnostic + Send + Sync>,
+}
+
+impl Failure {
+    /// A failure that no library error describes: what, and what to do.
+    pub(crate) fn new(exit: Exit, what: impl Display, remedy: impl Display) -> Self {
+        let diagnostic = MietteDiagnostic::new(what.to_string()).with_help(remedy.to_string());
+        Self::from_diagnostic(exit, diagnostic)
+    }
+
+    /// A library's error under an exit code.
+    pub(crate) fn from_diagnostic(
+        exit: Exit,
+        diagnostic: impl Diagnostic + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            exit,
+            diagnostic: Box::new(diagnostic),
+        }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    pub(crate) fn diagnostic(&self) -> &(dyn Diagnostic + Send + Sync) {
+        self.diagnostic.as_ref()
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        let exit = match &error {
+            DataError::Setting { .. } => Exit::Usage,
+            DataError::Image(error) => exit_of_image(error),
+            _ => Exit::Data,
+        };
+        Self::from_diagnostic(exit, error)
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Self {
+        Self::from_diagnostic(exit_of_image(&error), error)
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        Self::from_diagnostic(Exit::Usage, error)
+    }
+}
+
+/// A picture that cannot be made as asked is wrong usage; one that cannot be written is a failure.
+fn exit_of_image(error: &ImageError) -> Exit {
+    match error {
+        ImageError::Encode { .. } | ImageError::Write { .. } => Exit::Failed,
+        _ => Exit::Usage,
+    }
+}
