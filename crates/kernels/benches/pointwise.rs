@@ -11,7 +11,7 @@ use trompe_kernels::norm::ChannelSums;
 use trompe_kernels::norm::batch::BatchNorm;
 use trompe_kernels::optimizer::{self, Adam, Parameter, WeightDecay};
 use trompe_kernels::resample::Resample;
-use trompe_kernels::{Boundary, bias};
+use trompe_kernels::{Boundary, bias, likelihood, posterior};
 
 const ROUNDS: usize = 25;
 
@@ -31,6 +31,7 @@ fn main() {
     adam(&mut bench);
     biases(&mut bench, [64 * 32 * 32, 64]);
     sizes(&mut bench);
+    likelihoods(&mut bench, [128, 784]);
 }
 
 struct Bench {
@@ -242,6 +243,36 @@ fn sizes(bench: &mut Bench) {
         bytes,
         || {
             pool.forward(channels, black_box(&input), &mut output, None);
+        },
+    );
+}
+
+fn likelihoods(bench: &mut Bench, [samples, len]: [usize; 2]) {
+    let (logits, targets, outer) = (
+        numbers(samples * len),
+        numbers(samples * len),
+        numbers(samples),
+    );
+    let mut gradient = numbers(samples * len);
+    bench.run(
+        &format!("Bernoulli {samples}x{len}"),
+        8 * logits.len(),
+        || {
+            black_box(likelihood::bernoulli(samples, black_box(&logits), &targets));
+        },
+    );
+    bench.run(
+        &format!("Bernoulli gradient {samples}x{len}"),
+        12 * logits.len(),
+        || {
+            likelihood::bernoulli_gradient(&outer, black_box(&logits), &targets, &mut gradient);
+        },
+    );
+    bench.run(
+        &format!("divergence {samples}x{len}"),
+        8 * logits.len(),
+        || {
+            black_box(posterior::divergence(samples, black_box(&logits), &targets));
         },
     );
 }

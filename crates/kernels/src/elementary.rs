@@ -6,7 +6,7 @@
 //!
 //! Polynomials interpolate the exact functions at Chebyshev nodes (within a few per cent of minimax) and were
 //! rounded to f32 afterwards. Accuracy, in units in the last place of the exact result, as tested against f64 over
-//! the whole range: [`exp`] 1, [`sigmoid`] 2.5, [`tanh`] 2.5, [`softplus`] 2.5. NaN gives NaN.
+//! the whole range: [`exp`] 1, [`exp_m1`] 1.5, [`sigmoid`] 2.5, [`tanh`] 2.5, [`softplus`] 2.5. NaN gives NaN.
 
 /// Adding this to a float below 2^22 in magnitude rounds it to an integer that sits in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
@@ -47,6 +47,18 @@ pub(crate) fn exp(x: f32) -> f32 {
     let first = power >> 1;
     let second = power.wrapping_sub(first);
     ((1.0 + fraction) * power_of_two(first)) * power_of_two(second)
+}
+
+/// e^x - 1, with its digits near zero.
+#[inline(always)]
+pub(crate) fn exp_m1(x: f32) -> f32 {
+    // Below -17.4 the nearest float is -1.
+    let (power, fraction) = reduced_exp_m1(x.clamp(-20.0, 100.0));
+    let first = power >> 1;
+    let second = power.wrapping_sub(first);
+    let scale = power_of_two(first);
+    // 2^power (1 + fraction) - 1 with half of the power taken out, because 2^128 is not a float.
+    (fraction * scale + (scale - power_of_two(-second))) * power_of_two(second)
 }
 
 /// 1 / (1 + e^-x); below -88.7, where the exact value is smaller than the smallest normal float, 0.
@@ -140,6 +152,21 @@ mod tests {
                 "exp({x}) is {error} smallest floats off"
             );
         }
+    }
+
+    #[test]
+    fn exp_m1_is_within_one_and_a_half_units_in_the_last_place() {
+        let worst = worst_ulp(floats(88.7), exp_m1, f64::exp_m1);
+        assert!(worst < 1.5, "{worst}");
+        assert_eq!(
+            (
+                exp_m1(f32::NEG_INFINITY),
+                exp_m1(0.0),
+                exp_m1(f32::INFINITY)
+            ),
+            (-1.0, 0.0, f32::INFINITY)
+        );
+        assert!(exp_m1(f32::NAN).is_nan());
     }
 
     #[test]

@@ -14,11 +14,14 @@ pub mod allocator;
 pub mod bias;
 pub mod conv2d;
 pub mod isa;
+pub mod likelihood;
 pub mod max_pool;
 pub mod norm;
 pub mod optimizer;
 pub mod parallel;
+pub mod posterior;
 pub mod resample;
+pub mod row_sums;
 pub mod scratch;
 
 mod blocks;
@@ -28,6 +31,7 @@ mod multiversion;
 #[doc(hidden)]
 pub mod oracle;
 mod panels;
+mod rows;
 #[cfg(test)]
 mod test_data;
 mod tile;
