@@ -8,6 +8,11 @@ use std::marker::PhantomData;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// How many threads share the work: those of the pool that the caller is in, else of rayon's global one.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
 /// Runs `task(0)` to `task(count - 1)`, each once, in no fixed order.
 ///
 /// Free threads take the next index as they come, so tasks may differ in cost. With one task, or one thread in the

@@ -41,30 +41,71 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `Line` is `repr(C)` over `[f32; 16]` without padding, and the lines hold at least `len` floats.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        floats(&self.lines, self.len)
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as in `deref`, and borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        floats_mut(&mut self.lines, self.len)
     }
 }
 
+/// The first `len` floats in some lines.
+fn floats(lines: &[Line], len: usize) -> &[f32] {
+    assert!(len <= lines.len() * Line::FLOATS);
+    // SAFETY: `Line` is `repr(C)` over `[f32; 16]` without padding, and the lines hold at least `len` floats.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), len) }
+}
+
+/// [`floats`], to write.
+fn floats_mut(lines: &mut [Line], len: usize) -> &mut [f32] {
+    assert!(len <= lines.len() * Line::FLOATS);
+    // SAFETY: as in `floats`, and borrowed mutably.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len) }
+}
+
 /// Lends `len` floats, 64-byte aligned and with leftovers of earlier uses in them, to `work`.
-///
-/// Calls nest: an inner call gets other memory. The smallest free buffer that is long enough serves; else the longest
-/// one grows.
 pub fn with<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut lines = take(len.div_ceil(Line::FLOATS));
-    // SAFETY: `Line` is `repr(C)` over `[f32; 16]`, without padding (its size equals its alignment), and `take`
-    // returned at least `len` floats' worth of initialised lines, borrowed mutably for as long as the slice lives.
-    let floats = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), len) };
-    let result = work(floats);
-    FREE.with_borrow_mut(|free| free.push(lines));
-    result
+    work(&mut borrow(len))
+}
+
+/// Lends `len` floats, 64-byte aligned and with leftovers of earlier uses in them.
+///
+/// A second loan is other memory. The smallest free buffer that is long enough serves; else the longest one grows.
+pub fn borrow(len: usize) -> Borrowed {
+    Borrowed {
+        lines: take(len.div_ceil(Line::FLOATS)),
+        len,
+    }
+}
+
+/// Memory on loan from the thread that asked; it goes back to the thread that drops it.
+pub struct Borrowed {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Deref for Borrowed {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        floats(&self.lines, self.len)
+    }
+}
+
+impl DerefMut for Borrowed {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        floats_mut(&mut self.lines, self.len)
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        // While a thread ends, its store may be gone already.
+        let lines = std::mem::take(&mut self.lines);
+        let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
+    }
 }
 
 /// Frees what the calling thread keeps.

@@ -234,19 +234,12 @@ impl Kernel for FinishRows<'_> {
                     Some(bias) => V::load_first(bias.as_ptr().add(channel), lanes),
                     None => zero,
                 };
-                let load = |row: *const f32| {
-                    if lanes == V::LANES {
-                        V::load(row.add(channel))
-                    } else {
-                        V::load_first(row.add(channel), lanes)
-                    }
-                };
                 let mut pivot = None;
                 let (mut sum, mut squares) = (zero, zero);
                 for rows in self.rows.chunks(SUMMED_ROWS) {
                     let (mut part_sum, mut part_squares) = (zero, zero);
                     for row in rows {
-                        let value = load(*row).add(bias);
+                        let value = load_lanes::<V>(row.add(channel), lanes).add(bias);
                         let value = match self.simple {
                             Simple::Identity => value,
                             Simple::Relu => zero.max(value),
@@ -259,7 +252,8 @@ impl Kernel for FinishRows<'_> {
                         } else {
                             value.store_first(row.add(channel), lanes);
                         }
-                        let distance = value.sub(*pivot.get_or_insert(value));
+                        let pivot = *pivot.get_or_insert(value);
+                        let distance = value.sub(pivot);
                         part_sum = part_sum.add(distance);
                         part_squares = distance.mul_add(distance, part_squares);
                     }
@@ -283,6 +277,22 @@ impl Kernel for FinishRows<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// All lanes in one instruction where there are as many.
+///
+/// # Safety
+/// As [`Vector::load_first`] has it.
+#[inline(always)]
+unsafe fn load_lanes<V: Vector>(from: *const f32, lanes: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if lanes == V::LANES {
+            V::load(from)
+        } else {
+            V::load_first(from, lanes)
         }
     }
 }

@@ -164,64 +164,58 @@ impl Kernel for Task<'_> {
         };
         let mut waste = vec![0.0_f32; out_group];
         let outputs = self.outputs(taps, channels, V::TILE_ROWS, waste.as_mut_ptr());
-        scratch::with(taps * tiles * tile_len + BLOCK * panel_width, |memory| {
-            let (left, panel) = memory.split_at_mut(taps * tiles * tile_len);
-            for start in (slice_start..slice_end).step_by(BLOCK) {
-                let len = BLOCK.min(slice_end - start);
-                let table = PixelTable::new(
-                    walk,
-                    *run,
-                    [start, start + len],
-                    &source,
-                    taps * BLOCK,
-                    |p, tap| tap * BLOCK + p,
-                );
+        // Not `scratch::with`: inside its closure the vectors would not be inlined.
+        let mut memory = scratch::borrow(taps * tiles * tile_len + BLOCK * panel_width);
+        let (left, panel) = memory.split_at_mut(taps * tiles * tile_len);
+        for start in (slice_start..slice_end).step_by(BLOCK) {
+            let len = BLOCK.min(slice_end - start);
+            let table = PixelTable::new(
+                walk,
+                *run,
+                [start, start + len],
+                &source,
+                taps * BLOCK,
+                |p, tap| tap * BLOCK + p,
+            );
+            for tap in 0..taps {
+                for tile in 0..tiles {
+                    let to = &mut left[(tap * tiles + tile) * tile_len..][..len * V::TILE_ROWS];
+                    let count = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
+                    let channel = group * in_group + first + tile * V::TILE_ROWS;
+                    // SAFETY: the table has `BLOCK` pointers a tap, each good for all channels of a run of taps.
+                    unsafe {
+                        pack_left::<V>(table.pointers().add(tap * BLOCK), len, channel, count, to)
+                    };
+                }
+            }
+            for first_column in (0..out_group).step_by(panel_width) {
+                let columns = (out_group - first_column).min(panel_width);
+                let from = &self.plan.output_gradient
+                    [start * geometry.channels_out + group * out_group + first_column..];
+                // SAFETY: `len` pixels of `columns` channels lie from there on, and a panel of as many in `panel`.
+                unsafe { pack_panel::<V>(from, geometry.channels_out, len, columns, panel) };
                 for tap in 0..taps {
                     for tile in 0..tiles {
-                        let to = &mut left[(tap * tiles + tile) * tile_len..][..len * V::TILE_ROWS];
-                        let count = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
-                        let channel = group * in_group + first + tile * V::TILE_ROWS;
-                        // SAFETY: the table has `BLOCK` pointers a tap, each good for all channels of a run of taps.
-                        unsafe {
-                            pack_left::<V>(
-                                table.pointers().add(tap * BLOCK),
-                                len,
-                                channel,
-                                count,
-                                to,
-                            )
+                        let left = Packed {
+                            start: left[(tap * tiles + tile) * tile_len..].as_ptr(),
+                            step: V::TILE_ROWS,
+                            len,
                         };
-                    }
-                }
-                for first_column in (0..out_group).step_by(panel_width) {
-                    let columns = (out_group - first_column).min(panel_width);
-                    let from = &self.plan.output_gradient
-                        [start * geometry.channels_out + group * out_group + first_column..];
-                    // SAFETY: `len` pixels of `columns` channels lie from there on, and a panel of as many in `panel`.
-                    unsafe { pack_panel::<V>(from, geometry.channels_out, len, columns, panel) };
-                    for tap in 0..taps {
-                        for tile in 0..tiles {
-                            let left = Packed {
-                                start: left[(tap * tiles + tile) * tile_len..].as_ptr(),
-                                step: V::TILE_ROWS,
-                                len,
-                            };
-                            let target = Target {
-                                panel: panel.as_ptr(),
-                                columns,
-                                outputs: outputs[(tap * tiles + tile) * MOST_ROWS..].as_ptr(),
-                                column: first_column,
-                                add: start > slice_start,
-                            };
-                            let rows = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
-                            // SAFETY: both sides were packed above, `len` long; outputs point to rows of this task's
-                            // channels in this slice's gradient, or to `waste`.
-                            unsafe { tile::multiply::<V>(&left, rows, &target) };
-                        }
+                        let target = Target {
+                            panel: panel.as_ptr(),
+                            columns,
+                            outputs: outputs[(tap * tiles + tile) * MOST_ROWS..].as_ptr(),
+                            column: first_column,
+                            add: start > slice_start,
+                        };
+                        let rows = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
+                        // SAFETY: both sides were packed above, `len` long; outputs point to rows of this task's
+                        // channels in this slice's gradient, or to `waste`.
+                        unsafe { tile::multiply::<V>(&left, rows, &target) };
                     }
                 }
             }
-        });
+        }
     }
 }
 

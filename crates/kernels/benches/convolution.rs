@@ -1,0 +1,171 @@
+//! Times convolutions layer by layer and the machine's multiply-add peak, in milliseconds and GFLOP/s.
+//!
+//! `cargo bench -p trompe-kernels --bench convolution -- [part of a name] [--rounds N]`, threads by
+//! `RAYON_NUM_THREADS`. A line a direction: name, direction, median in ms, GFLOP/s counting the definition's
+//! multiply-adds as two. `pytorch_layers.py` beside this file times PyTorch in turn with it.
+
+use std::hint::black_box;
+use trompe_kernels::conv2d::{self, Epilogue, Prepared};
+use trompe_kernels::isa::{self, Level};
+use trompe_kernels::{Conv2d, allocator, parallel, peak};
+
+#[global_allocator]
+static ALLOCATOR: allocator::Reusing = allocator::Reusing::new();
+
+struct Layer {
+    name: &'static str,
+    batch: usize,
+    geometry: Conv2d,
+}
+
+fn layers() -> Vec<Layer> {
+    let layer = |name, batch, geometry| Layer {
+        name,
+        batch,
+        geometry,
+    };
+    let conv = |size: usize, channels, kernel, stride, padding| {
+        Conv2d::new([size, size], channels, kernel, stride, padding)
+    };
+    let grouped = Conv2d {
+        groups: 16,
+        ..conv(32, [256, 256], 3, 1, 1)
+    };
+    let depthwise = Conv2d {
+        groups: 256,
+        ..conv(32, [256, 256], 3, 1, 1)
+    };
+    vec![
+        layer("dcgan 3-64 at 64", 64, conv(64, [3, 64], 4, 2, 1)),
+        layer("dcgan 64-128 at 32", 64, conv(32, [64, 128], 4, 2, 1)),
+        layer("dcgan 128-256 at 16", 64, conv(16, [128, 256], 4, 2, 1)),
+        layer("dcgan 256-512 at 8", 64, conv(8, [256, 512], 4, 2, 1)),
+        layer("dcgan 512-1 at 4", 64, conv(4, [512, 1], 4, 1, 0)),
+        layer("dcgan 512-100 at 4", 64, conv(4, [512, 100], 4, 1, 0)),
+        layer("k3 64-64 at 32", 64, conv(32, [64, 64], 3, 1, 1)),
+        layer("vae 3-32 at 64", 64, conv(64, [3, 32], 3, 2, 1)),
+        layer("vae 32-64 at 32", 64, conv(32, [32, 64], 3, 2, 1)),
+        layer("vae 64-128 at 16", 64, conv(16, [64, 128], 3, 2, 1)),
+        layer("vae 128-256 at 8", 64, conv(8, [128, 256], 3, 2, 1)),
+        layer("r3gan 1x1 256-512 at 32", 16, conv(32, [256, 512], 1, 1, 0)),
+        layer("r3gan 1x1 512-256 at 32", 16, conv(32, [512, 256], 1, 1, 0)),
+        layer("r3gan 3x3 256 in 16 groups at 32", 16, grouped),
+        layer("depthwise 3x3 256 at 32", 16, depthwise),
+        layer("digits 16-32 at 4", 64, conv(4, [16, 32], 4, 2, 1)),
+        layer("dense 784-400", 128, conv(1, [784, 400], 1, 1, 0)),
+        layer("dense 400-20", 128, conv(1, [400, 20], 1, 1, 0)),
+    ]
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let rounds = arguments
+        .iter()
+        .position(|argument| argument == "--rounds")
+        .and_then(|at| arguments.get(at + 1)?.parse().ok())
+        .unwrap_or(9);
+    let wanted = arguments
+        .first()
+        .filter(|argument| !argument.starts_with("--"))
+        .cloned()
+        .unwrap_or_default();
+    if wanted.is_empty() || wanted == "peak" {
+        for level in Level::available() {
+            let gigaflops =
+                isa::with_level(level, || peak::multiply_add_gigaflops(parallel::threads()));
+            println!(
+                "peak\t{level:?}\t{} threads\t{gigaflops:.0}",
+                parallel::threads()
+            );
+        }
+    }
+    for layer in layers()
+        .into_iter()
+        .filter(|layer| layer.name.contains(&wanted))
+    {
+        time_layer(&layer, rounds);
+    }
+}
+
+fn time_layer(layer: &Layer, rounds: usize) {
+    let Layer {
+        geometry, batch, ..
+    } = layer;
+    let numbers = |len: usize, step: usize| -> Vec<f32> {
+        (0..len)
+            .map(|index| (index * step % 1009) as f32 / 504.5 - 1.0)
+            .collect()
+    };
+    let input = numbers(batch * geometry.input_len(), 7);
+    let weights = numbers(geometry.weights_len(), 11);
+    let gradient = numbers(batch * geometry.output_len(), 13);
+    let mut output = gradient.clone();
+    let mut input_gradient = input.clone();
+    let mut weight_gradient = weights.clone();
+    let report = |direction: &str, milliseconds: f64| {
+        let gigaflops = 2.0 * (batch * geometry.multiply_adds()) as f64 / milliseconds / 1e6;
+        println!(
+            "{}\t{direction}\t{milliseconds:.4}\t{gigaflops:.0}",
+            layer.name
+        );
+    };
+    // As a training step has it: weights change between calls, so each is prepared anew.
+    report(
+        "forward",
+        median(rounds, || {
+            Prepared::forward(geometry, &weights).run(&input, Epilogue::default(), &mut output);
+        }),
+    );
+    report(
+        "input gradient",
+        median(rounds, || {
+            Prepared::input_gradient(geometry, &weights).run(
+                &gradient,
+                Epilogue::default(),
+                &mut input_gradient,
+            );
+        }),
+    );
+    report(
+        "weight gradient",
+        median(rounds, || {
+            conv2d::weight_gradient(geometry, &input, &gradient, &mut weight_gradient);
+        }),
+    );
+    black_box((output, input_gradient, weight_gradient));
+}
+
+/// The median time of a call in milliseconds, over rounds of at least 5 ms each.
+fn median(rounds: usize, mut work: impl FnMut()) -> f64 {
+    work();
+    let start = seconds();
+    work();
+    let calls = (0.005 / (seconds() - start)).clamp(1.0, 1e4).ceil() as usize;
+    let mut times: Vec<f64> = (0..rounds)
+        .map(|_| {
+            let start = seconds();
+            (0..calls).for_each(|_| work());
+            (seconds() - start) * 1e3 / calls as f64
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[rounds / 2]
+}
+
+/// The time that a difference of two calls measures: on one thread, where Linux tells, time on the CPU, which a busy
+/// machine disturbs less; else time on the wall.
+fn seconds() -> f64 {
+    static START: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
+    let on_cpu = || {
+        let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        statistics.split(' ').next()?.parse::<f64>().ok()
+    };
+    match (parallel::threads(), on_cpu()) {
+        (1, Some(nanoseconds)) => nanoseconds / 1e9,
+        _ => START.elapsed().as_secs_f64(),
+    }
+}
