@@ -1,0 +1,74 @@
+//! What can go wrong in a training.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// A training that cannot start or go on.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The directory for a new run already holds something.
+    #[error("`{}` is not empty", path.display())]
+    #[diagnostic(help(
+        "to continue the run in it, add `--resume`; to start a new one, name another directory"
+    ))]
+    RunExists {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// There is no run where one should be.
+    #[error("there is no run in `{}`", path.display())]
+    #[diagnostic(help("`trompe runs list` shows the runs below a directory"))]
+    NoRun {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// Another process writes to the run.
+    #[error("another process is training in `{}`", path.display())]
+    #[diagnostic(help("wait for it, or stop it, before you resume"))]
+    RunInUse {
+        /// The run directory.
+        path: PathBuf,
+    },
+
+    /// The system does not let a file or directory be read.
+    #[error("`{}` cannot be read: {source}", path.display())]
+    #[diagnostic(help("check that it exists and that you may read it"))]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
+    /// The system does not let a file or directory be written.
+    #[error("`{}` cannot be written: {source}", path.display())]
+    #[diagnostic(help(
+        "check that you may write there and that the disk is not full; \
+         what was written before is still whole"
+    ))]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl TrainError {
+    /// Gives a failure to read its path.
+    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Read { path, source }
+    }
+
+    /// Gives a failure to write its path.
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Write { path, source }
+    }
+}
