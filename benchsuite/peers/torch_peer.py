@@ -33,11 +33,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "parity" / "generate"))
 
 import inference  # noqa: E402  (the networks come from parity/generate)
+import layers  # noqa: E402
 import torch  # noqa: E402
 import training  # noqa: E402
 from variant import VARIANTS, Unavailable  # noqa: E402
 
-STEPS = training.STEPS | inference.STEPS
+STEPS = training.STEPS | inference.STEPS | layers.STEPS
 SHORTEST_ROUND, WARM_UP, LONGEST_WARM_UP = 0.25, 3, 10.0
 
 
@@ -83,7 +84,7 @@ def commands(rounds: int | None):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--step", choices=STEPS)
+    parser.add_argument("--step", choices=STEPS, metavar="STEP")
     parser.add_argument("--variant", choices=VARIANTS, default="default")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, help="run these rounds and stop, instead of listening")
