@@ -72,7 +72,7 @@ for seed in range(arguments.seeds):
         seconds += time.perf_counter() - started
         if step in arguments.steps:
             answers = score(generator, torch.randn(IMAGES, LATENT, generator=draws))
-            runs.append({"seed": seed, "steps": step, "milliseconds_a_step": 1000 * seconds / step, **answers})
+            runs.append({"seed": seed, "steps": step, **answers})
             parts = [
                 f"{mode}: top probability {answer['top_probability']:.3f}, smallest class {min(answer['class_shares']):.3f}"
                 for mode, answer in answers.items()
