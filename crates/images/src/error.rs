@@ -33,16 +33,31 @@ pub enum ImageError {
         height: u32,
     },
 
+    /// A file in no format that Trompe reads.
+    #[error("this is not an image file that Trompe can read")]
+    #[diagnostic(help(
+        "Trompe reads JPEG, PNG, WebP, GIF, BMP and TIFF, told by their content, not their name"
+    ))]
+    UnknownFormat,
+
+    /// A damaged or unusual file.
+    #[error("the image cannot be decoded: {reason}")]
+    #[diagnostic(help(
+        "the file may be cut short or damaged; open it in an image editor and save it again"
+    ))]
+    Decode {
+        /// What the decoder says.
+        reason: String,
+    },
+
     /// A sheet without images.
     #[error("there are no images to lay out")]
     #[diagnostic(help("ask for at least one image"))]
     NoImages,
 
     /// A result that would not fit the limits.
-    #[error(
-        "a picture of {width}x{height} pixels is larger than Trompe makes (at most {limit} pixels)"
-    )]
-    #[diagnostic(help("take fewer or smaller images"))]
+    #[error("a picture of {width}x{height} pixels is too large (more than {limit} pixels)")]
+    #[diagnostic(help("take fewer images, or make them smaller"))]
     TooLarge {
         /// Pixels in a row.
         width: u64,

@@ -99,38 +99,20 @@ impl Grid {
             let top = margin
                 + row as u64 * (cell_height + margin)
                 + u64::from((height - image.height()) * factor / 2);
-            paste(
-                &mut sheet,
-                &image.to_channels(channels, self.background),
-                left,
-                top,
-                factor,
-            );
+            let cell = image.to_channels(channels).magnify(factor);
+            paste(&mut sheet, &cell, left, top);
         }
         Ok(sheet)
     }
 }
 
-/// Copies a magnified image into the sheet.
-fn paste(sheet: &mut Pixels, image: &Pixels, left: u64, top: u64, factor: u32) {
-    let count = image.channels().count();
+/// Copies an image into the sheet.
+fn paste(sheet: &mut Pixels, image: &Pixels, left: u64, top: u64) {
     let sheet_row = sheet.spec().row_samples();
-    let factor = factor as usize;
-    for (y, row) in image
-        .bytes()
-        .chunks_exact(image.spec().row_samples())
-        .enumerate()
-    {
-        let magnified: Vec<u8> = row
-            .chunks_exact(count)
-            .flat_map(|pixel| std::iter::repeat_n(pixel, factor))
-            .flatten()
-            .copied()
-            .collect();
-        for repeat in 0..factor {
-            let start = (top as usize + y * factor + repeat) * sheet_row + left as usize * count;
-            sheet.bytes_mut()[start..start + magnified.len()].copy_from_slice(&magnified);
-        }
+    let first = top as usize * sheet_row + left as usize * image.channels().count();
+    let row_samples = image.spec().row_samples();
+    for (y, row) in image.bytes().chunks_exact(row_samples).enumerate() {
+        sheet.bytes_mut()[first + y * sheet_row..][..row_samples].copy_from_slice(row);
     }
 }
 

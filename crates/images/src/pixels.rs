@@ -35,6 +35,12 @@ impl Pixels {
         Ok(Self { spec, bytes })
     }
 
+    /// An image from bytes that are known to fill it.
+    pub(crate) fn from_decoder(spec: ImageSpec, bytes: Vec<u8>) -> Self {
+        debug_assert_eq!(bytes.len(), spec.samples());
+        Self { spec, bytes }
+    }
+
     /// An image whose samples all have one value. Width and height of 0 are taken for 1.
     pub fn filled(spec: ImageSpec, value: u8) -> Self {
         let spec = ImageSpec {
@@ -97,32 +103,114 @@ impl Pixels {
     /// The same image with other channels.
     ///
     /// Gray becomes colour by repetition. Colour becomes gray with the weights of ITU-R BT.601 in
-    /// the integers that Pillow uses, so the two agree on every byte. Opacity is composited on
-    /// `background` (a gray byte) when it disappears, and full where it is new.
-    pub fn to_channels(&self, channels: Channels, background: u8) -> Pixels {
-        let convert: fn(&[u8], u8, &mut Vec<u8>) = match (self.channels(), channels) {
+    /// the integers that Pillow uses, so the two agree on every byte. Opacity is full where it is
+    /// new, and where it disappears the image is put in front of white (for another colour, see
+    /// [`Pixels::composite`]).
+    pub fn to_channels(&self, channels: Channels) -> Pixels {
+        match (self.channels(), channels) {
             (Channels::Gray, Channels::Gray)
             | (Channels::Rgb, Channels::Rgb)
-            | (Channels::Rgba, Channels::Rgba) => return self.clone(),
-            (Channels::Gray, Channels::Rgb) => |p, _, out| out.extend([p[0]; 3]),
-            (Channels::Gray, Channels::Rgba) => |p, _, out| out.extend([p[0], p[0], p[0], 255]),
-            (Channels::Rgb, Channels::Gray) => |p, _, out| out.push(luma([p[0], p[1], p[2]])),
-            (Channels::Rgb, Channels::Rgba) => |p, _, out| out.extend([p[0], p[1], p[2], 255]),
-            (Channels::Rgba, Channels::Gray) => {
-                |p, background, out| out.push(luma(composite(p, background)))
-            }
-            (Channels::Rgba, Channels::Rgb) => {
-                |p, background, out| out.extend(composite(p, background))
-            }
-        };
+            | (Channels::Rgba, Channels::Rgba) => self.clone(),
+            (Channels::Gray, Channels::Rgb) => self.map(channels, |p| [p[0]; 3]),
+            (Channels::Gray, Channels::Rgba) => self.map(channels, |p| [p[0], p[0], p[0], 255]),
+            (Channels::Rgb, Channels::Gray) => self.map(channels, |p| [luma(p)]),
+            (Channels::Rgb, Channels::Rgba) => self.map(channels, |p| [p[0], p[1], p[2], 255]),
+            (Channels::Rgba, Channels::Rgb) => self.composite([255; 3]),
+            (Channels::Rgba, Channels::Gray) => self.composite([255; 3]).to_channels(channels),
+        }
+    }
+
+    /// An RGBA image in front of a colour; any other image as it is.
+    pub fn composite(&self, background: [u8; 3]) -> Pixels {
+        match self.channels() {
+            Channels::Gray | Channels::Rgb => self.clone(),
+            Channels::Rgba => self.map(Channels::Rgb, |pixel| {
+                let opacity = u32::from(pixel[3]);
+                [0, 1, 2].map(|channel: usize| {
+                    let front = u32::from(pixel[channel]) * opacity;
+                    let behind = u32::from(background[channel]) * (255 - opacity);
+                    ((front + behind + 127) / 255) as u8
+                })
+            }),
+        }
+    }
+
+    /// The colours of an RGBA image, whatever their opacity; any other image as it is.
+    pub fn without_alpha(&self) -> Pixels {
+        match self.channels() {
+            Channels::Gray | Channels::Rgb => self.clone(),
+            Channels::Rgba => self.map(Channels::Rgb, |pixel| [pixel[0], pixel[1], pixel[2]]),
+        }
+    }
+
+    /// The first sample of each pixel as a gray image.
+    pub(crate) fn first_channel(&self) -> Pixels {
+        self.map(Channels::Gray, |pixel| [pixel[0]])
+    }
+
+    /// A new image, each pixel made from one of this.
+    fn map<const COUNT: usize>(
+        &self,
+        channels: Channels,
+        convert: impl Fn(&[u8]) -> [u8; COUNT],
+    ) -> Pixels {
+        debug_assert_eq!(channels.count(), COUNT);
+        let bytes = self
+            .bytes
+            .chunks_exact(self.channels().count())
+            .flat_map(convert)
+            .collect();
+        Pixels {
+            spec: ImageSpec {
+                channels,
+                ..self.spec
+            },
+            bytes,
+        }
+    }
+
+    /// Each pixel as a square of `factor` by `factor` pixels; a factor of 0 counts as 1.
+    pub fn magnify(&self, factor: u32) -> Pixels {
+        let repeats = factor.max(1) as usize;
         let spec = ImageSpec {
-            channels,
+            width: self.width() * factor.max(1),
+            height: self.height() * factor.max(1),
             ..self.spec
         };
         let mut bytes = Vec::with_capacity(spec.samples());
-        for pixel in self.bytes.chunks_exact(self.channels().count()) {
-            convert(pixel, background, &mut bytes);
+        for row in self.bytes.chunks_exact(self.spec.row_samples()) {
+            let start = bytes.len();
+            for pixel in row.chunks_exact(self.channels().count()) {
+                (0..repeats).for_each(|_| bytes.extend_from_slice(pixel));
+            }
+            let end = bytes.len();
+            (1..repeats).for_each(|_| bytes.extend_from_within(start..end));
         }
+        Pixels { spec, bytes }
+    }
+
+    /// The part of the image that starts at (`left`, `top`), as large as fits and at most `width` x
+    /// `height`.
+    ///
+    /// # Panics
+    /// When that part has no pixels.
+    pub fn window(&self, left: u32, top: u32, width: u32, height: u32) -> Pixels {
+        assert!(left < self.width() && top < self.height() && width > 0 && height > 0);
+        let spec = ImageSpec {
+            width: width.min(self.width() - left),
+            height: height.min(self.height() - top),
+            ..self.spec
+        };
+        let start = left as usize * self.channels().count();
+        let rows = self
+            .bytes
+            .chunks_exact(self.spec.row_samples())
+            .skip(top as usize);
+        let bytes = rows
+            .take(spec.height as usize)
+            .flat_map(|row| &row[start..start + spec.row_samples()])
+            .copied()
+            .collect();
         Pixels { spec, bytes }
     }
 
@@ -148,16 +236,9 @@ impl Pixels {
 }
 
 /// Brightness by ITU-R BT.601 in 16-bit fixed point: the rounding of Pillow's `convert("L")`.
-fn luma([red, green, blue]: [u8; 3]) -> u8 {
-    let sum = u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471;
-    ((sum + 0x8000) >> 16) as u8
-}
-
-/// The colour of an RGBA pixel in front of a gray background, rounded to the nearest byte.
-fn composite(pixel: &[u8], background: u8) -> [u8; 3] {
-    let opacity = u32::from(pixel[3]);
-    let behind = u32::from(background) * (255 - opacity);
-    [0, 1, 2].map(|channel| ((u32::from(pixel[channel]) * opacity + behind + 127) / 255) as u8)
+fn luma(pixel: &[u8]) -> u8 {
+    let [red, green, blue] = [0, 1, 2].map(|channel: usize| u32::from(pixel[channel]));
+    ((red * 19_595 + green * 38_470 + blue * 7_471 + 0x8000) >> 16) as u8
 }
 
 #[cfg(test)]
@@ -211,7 +292,7 @@ mod tests {
             ([12, 200, 99], 132),
         ] {
             assert_eq!(
-                rgb(1, 1, &colour).to_channels(Channels::Gray, 0).bytes(),
+                rgb(1, 1, &colour).to_channels(Channels::Gray).bytes(),
                 [gray],
                 "{colour:?}"
             );
@@ -223,8 +304,19 @@ mod tests {
         let spec = ImageSpec::new(3, 1, Channels::Rgba);
         let image = Pixels::new(spec, vec![9, 9, 9, 255, 9, 9, 9, 0, 0, 0, 0, 128]).unwrap();
         assert_eq!(
-            image.to_channels(Channels::Rgb, 200).bytes(),
+            image.composite([200; 3]).bytes(),
             [9, 9, 9, 200, 200, 200, 100, 100, 100]
         );
+    }
+
+    #[test]
+    fn windows_and_magnified_images_keep_rows_together() {
+        let image = rgb(2, 2, &[1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+        assert_eq!(image.window(1, 0, 5, 5), rgb(1, 2, &[2, 2, 2, 4, 4, 4]));
+        let large = image.magnify(3);
+        assert_eq!(large.spec(), ImageSpec::new(6, 6, Channels::Rgb));
+        for (x, y) in (0..6).flat_map(|y| (0..6).map(move |x| (x, y))) {
+            assert_eq!(large.pixel(x, y), image.pixel(x / 3, y / 3));
+        }
     }
 }

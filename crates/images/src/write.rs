@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::ExtendedColorType;
 
-use crate::{Channels, ImageError, Pixels};
+use crate::{Channels, ImageError, ImageSpec, Pixels};
 
 /// A PNG file in memory. The pairs in `text` (keyword, value), such as seed and model, travel with
 /// the picture and can be read by any image viewer.
@@ -14,24 +14,8 @@ use crate::{Channels, ImageError, Pixels};
 /// [`ImageError::Encode`] when a keyword is empty or longer than 79 letters.
 pub fn encode_png(image: &Pixels, text: &[(&str, &str)]) -> Result<Vec<u8>, ImageError> {
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, image.width(), image.height());
-    encoder.set_color(match image.channels() {
-        Channels::Gray => png::ColorType::Grayscale,
-        Channels::Rgb => png::ColorType::Rgb,
-        Channels::Rgba => png::ColorType::Rgba,
-    });
-    encoder.set_depth(png::BitDepth::Eight);
-    let write = || {
-        for (keyword, value) in text {
-            let (keyword, value) = (keyword.to_string(), value.to_string());
-            // Plain text chunks hold Latin-1 only.
-            if value.chars().all(|letter| u32::from(letter) < 256) {
-                encoder.add_text_chunk(keyword, value)?;
-            } else {
-                encoder.add_itxt_chunk(keyword, value)?;
-            }
-        }
-        let mut writer = encoder.write_header()?;
+    let mut write = || {
+        let mut writer = png_encoder(&mut file, image.spec(), text)?.write_header()?;
         writer.write_image_data(image.bytes())?;
         writer.finish()
     };
@@ -40,6 +24,31 @@ pub fn encode_png(image: &Pixels, text: &[(&str, &str)]) -> Result<Vec<u8>, Imag
         reason: error.to_string(),
     })?;
     Ok(file)
+}
+
+/// An encoder that knows the kind of image and its text.
+pub(crate) fn png_encoder<'a>(
+    file: &'a mut Vec<u8>,
+    spec: ImageSpec,
+    text: &[(&str, &str)],
+) -> Result<png::Encoder<'a, &'a mut Vec<u8>>, png::EncodingError> {
+    let mut encoder = png::Encoder::new(file, spec.width, spec.height);
+    encoder.set_color(match spec.channels {
+        Channels::Gray => png::ColorType::Grayscale,
+        Channels::Rgb => png::ColorType::Rgb,
+        Channels::Rgba => png::ColorType::Rgba,
+    });
+    encoder.set_depth(png::BitDepth::Eight);
+    for (keyword, value) in text {
+        let (keyword, value) = (keyword.to_string(), value.to_string());
+        // Plain text chunks hold Latin-1 only.
+        if value.chars().all(|letter| u32::from(letter) < 256) {
+            encoder.add_text_chunk(keyword, value)?;
+        } else {
+            encoder.add_itxt_chunk(keyword, value)?;
+        }
+    }
+    Ok(encoder)
 }
 
 /// A WebP file in memory, without loss.
@@ -101,7 +110,6 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ImageSpec;
 
     fn all_kinds() -> Vec<Pixels> {
         [Channels::Gray, Channels::Rgb, Channels::Rgba]
@@ -120,7 +128,7 @@ mod tests {
             assert_eq!(png.as_bytes(), image.bytes());
             let webp = image::load_from_memory(&encode_webp(&image).unwrap()).unwrap();
             // The format has no gray: what was gray comes back as equal colours.
-            let colour = image.to_channels(image.channels().max(Channels::Rgb), 0);
+            let colour = image.to_channels(image.channels().max(Channels::Rgb));
             assert_eq!(webp.as_bytes(), colour.bytes());
         }
     }
