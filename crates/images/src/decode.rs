@@ -80,10 +80,19 @@ pub fn inspect(
     let look = || {
         if is_jpeg(file.fill_buf().map_err(damaged)?) {
             let mut start = Vec::new();
-            file.take(MOST_HEADERS)
+            file.by_ref()
+                .take(USUAL_HEADERS)
                 .read_to_end(&mut start)
                 .map_err(damaged)?;
-            let (spec, orientation) = jpeg::headers(&start)?;
+            let (spec, orientation) = match jpeg::headers(&start) {
+                Ok(headers) => headers,
+                Err(_) => {
+                    file.take(MOST_HEADERS)
+                        .read_to_end(&mut start)
+                        .map_err(damaged)?;
+                    jpeg::headers(&start)?
+                }
+            };
             check_size(spec, spec.channels.count() as u64, options)?;
             return Ok(turned(spec, orientation));
         }

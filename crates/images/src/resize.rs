@@ -107,10 +107,10 @@ fn multiply_by_opacity(pixel: &mut [u8]) {
 
 fn divide_by_opacity(pixel: &mut [u8]) {
     let opacity = u32::from(pixel[3]);
-    if opacity != 0 {
-        for sample in &mut pixel[..3] {
-            *sample = (255 * u32::from(*sample) / opacity).min(255) as u8;
-        }
+    for sample in &mut pixel[..3] {
+        // Where nothing can be seen, the colour stays.
+        let colour = (255 * u32::from(*sample)).checked_div(opacity);
+        *sample = colour.map_or(*sample, |colour| colour.min(255) as u8);
     }
 }
 
