@@ -75,18 +75,16 @@ pub enum DataError {
         what: String,
     },
 
-    /// Too many images turned out unreadable while training.
-    #[error(
-        "{unreadable} of the {seen} images read so far cannot be used, the last because {last}"
-    )]
+    /// Too many images turned unreadable while training, or none can be read.
+    #[error("{unreadable} of {images} images cannot be used; the last: {last}")]
     #[diagnostic(help(
-        "more than 1 % is too many to skip; run `trompe data check` and repair or remove them"
+        "that is too many to skip; run `trompe data check` and repair or remove them"
     ))]
     TooManyUnreadable {
         /// Different images that could not be read.
-        unreadable: u64,
-        /// Different images that were tried.
-        seen: u64,
+        unreadable: usize,
+        /// Images in the split.
+        images: usize,
         /// The last one and its reason.
         last: String,
     },

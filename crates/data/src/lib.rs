@@ -7,12 +7,14 @@
 mod error;
 mod loader;
 mod open;
+mod prepare;
 mod source;
 mod split;
 
 pub use error::DataError;
 pub use loader::{Batch, Loader, LoaderConfig, Sampling};
 pub use open::{OpenOptions, open};
+pub use prepare::Prepared;
 pub use source::builtin::{BUILTINS, Digits, Sprites};
 pub use source::{Factor, Source};
 pub use split::{Selection, Split};

@@ -3,7 +3,7 @@
 pub(crate) mod builtin;
 
 use sha2::{Digest, Sha256};
-use trompe_images::{ImageSpec, Levels, Pixels};
+use trompe_images::{Channels, ImageSpec, Levels, Pixels};
 
 use crate::DataError;
 
@@ -24,6 +24,17 @@ pub trait Source: Send + Sync {
 
     /// The size and channels that all images share, if they do.
     fn spec(&self) -> Option<ImageSpec>;
+
+    /// The channels that suit the whole set: RGBA where any image has opacity that is kept, else RGB
+    /// where any has colour, else gray.
+    fn channels(&self) -> Channels {
+        self.spec().map_or(Channels::Rgb, |spec| spec.channels)
+    }
+
+    /// Whether images come from memory, so that reading one costs next to nothing.
+    fn is_in_memory(&self) -> bool {
+        false
+    }
 
     /// How many different values the samples take (see [`Levels`]).
     fn levels(&self) -> Levels {

@@ -120,6 +120,14 @@ impl Pixels {
         }
     }
 
+    /// [`Pixels::to_channels`] without a copy where nothing changes.
+    pub fn into_channels(self, channels: Channels) -> Pixels {
+        match self.channels() == channels {
+            true => self,
+            false => self.to_channels(channels),
+        }
+    }
+
     /// An RGBA image in front of a colour; any other image as it is.
     pub fn composite(&self, background: [u8; 3]) -> Pixels {
         match self.channels() {

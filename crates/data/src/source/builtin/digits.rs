@@ -61,6 +61,10 @@ impl Source for Digits {
         Some(SPEC)
     }
 
+    fn is_in_memory(&self) -> bool {
+        true
+    }
+
     fn levels(&self) -> Levels {
         LEVELS
     }
