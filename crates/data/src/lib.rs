@@ -13,8 +13,8 @@ mod split;
 
 pub use error::DataError;
 pub use loader::{Batch, Loader, LoaderConfig, Sampling};
-pub use open::{OpenOptions, open};
+pub use open::{Format, LabelChoice, OpenOptions, open};
 pub use prepare::Prepared;
 pub use source::builtin::{BUILTINS, Digits, Sprites};
-pub use source::{Factor, Source};
+pub use source::{Defect, Factor, Source};
 pub use split::{Selection, Split};

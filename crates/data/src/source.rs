@@ -1,7 +1,11 @@
 //! A numbered set of images.
 
+pub(crate) mod array;
 pub(crate) mod builtin;
+pub(crate) mod bytes;
+pub(crate) mod files;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use trompe_images::{Channels, ImageSpec, Levels, Pixels};
 
@@ -41,6 +45,11 @@ pub trait Source: Send + Sync {
         Levels::FULL
     }
 
+    /// Width and height of one image, if they are known without decoding it.
+    fn size(&self, _index: usize) -> Option<(u32, u32)> {
+        self.spec().map(|spec| (spec.width, spec.height))
+    }
+
     /// The names of the classes, in the order of the labels; none without labels.
     fn classes(&self) -> &[String] {
         &[]
@@ -48,6 +57,11 @@ pub trait Source: Send + Sync {
 
     /// The class of an image.
     fn label(&self, _index: usize) -> Option<u32> {
+        None
+    }
+
+    /// The label of an image where labels are vectors; of one length for all images.
+    fn label_vector(&self, _index: usize) -> Option<&[f32]> {
         None
     }
 
@@ -86,10 +100,30 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// The files that are no part of the set because they cannot be used.
+    fn defects(&self) -> &[Defect] {
+        &[]
+    }
+
+    /// What the user should know about how the set was understood.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+
     /// Where the set comes from and under which terms, if that is known.
     fn provenance(&self) -> Option<&str> {
         None
     }
+}
+
+/// A file that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Defect {
+    /// Its name inside the source.
+    #[serde(rename = "path")]
+    pub name: String,
+    /// Why it cannot be used.
+    pub reason: String,
 }
 
 /// One thing that varies in a procedural set.
