@@ -1,0 +1,117 @@
+//! The evidence lower bound of images that a VAE has not seen.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
+use trompe_layers::Pass;
+use trompe_losses::{divergence_from_standard_normal, log_likelihood};
+use trompe_models::{Autoencoder, Likelihood, Vae};
+use trompe_random::Stream;
+
+/// A measured negative ELBO. Lower is better.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NegativeElbo {
+    /// `reconstruction + kl`, mean over images and draws.
+    pub value: f64,
+    /// Always `nats/image`.
+    pub unit: String,
+    /// The same in bits for each sample of an image; densities are taken as
+    /// those of bytes (256 levels across the value range).
+    pub bits_per_dim: f64,
+    /// Whether the value bounds the negative logarithm of a probability: a
+    /// Bernoulli likelihood of binary images. A cross-entropy of gray values and
+    /// a density at bytes do not, and compare only with themselves.
+    pub is_likelihood: bool,
+    /// `-log p(x|z)`.
+    pub reconstruction: f64,
+    /// `KL(q(z|x) || p(z))`, in closed form.
+    pub kl: f64,
+    /// Latents drawn for each image.
+    pub draws: usize,
+    /// Images.
+    pub n: usize,
+}
+
+/// Measures over batches of images, with `draws` latents for each. The noise of
+/// an image depends on `seed` and its place alone.
+///
+/// # Shapes
+/// - batches: each `[batch, channels, height, width]`, in the likelihood's value range
+///
+/// # Errors
+/// What `batches` fails with.
+pub fn negative_elbo<E>(
+    vae: &Vae,
+    likelihood: Likelihood,
+    batches: impl Iterator<Item = Result<Tensor<4>, E>>,
+    draws: usize,
+    seed: u64,
+) -> Result<NegativeElbo, E> {
+    let noise = Stream::new(seed, "evaluation noise");
+    let (mut reconstruction, mut kl) = (0.0, 0.0);
+    let (mut count, mut samples) = (0, 1);
+    let mut is_binary = true;
+    for images in batches {
+        let images = images?;
+        let [batch, channels, height, width] = images.dims();
+        samples = channels * height * width;
+        is_binary &= !is_anything_gray(&images);
+        let mut pass = Pass::inference();
+        let posterior = vae.encode(images.clone(), &mut pass);
+        kl += total(divergence_from_standard_normal(&posterior));
+        for draw in 0..draws {
+            let [_, latent] = posterior.mean.dims();
+            let rows = (count..count + batch).map(|image| (image * draws + draw) as u64);
+            let noise = rows_of(&noise, rows, latent, &images.device());
+            let parameters = vae.decode(posterior.sample(noise), &mut pass);
+            let log_sigma = vae.log_sigma.as_ref().map(|sigma| sigma.val());
+            let log_likelihood = log_likelihood(likelihood, parameters, images.clone(), log_sigma);
+            reconstruction -= total(log_likelihood.unsqueeze_dim(1)) / draws as f64;
+        }
+        count += batch;
+    }
+    let images = count.max(1) as f64;
+    let (reconstruction, kl) = (reconstruction / images, kl / images);
+    let value = reconstruction + kl;
+    // A density over [-1, 1] becomes one over bytes 0 to 255: 127.5 of them to a unit.
+    let offset = match likelihood {
+        Likelihood::Bernoulli => 0.0,
+        Likelihood::Gaussian { .. } => 127.5f64.log2(),
+    };
+    Ok(NegativeElbo {
+        value,
+        unit: "nats/image".to_owned(),
+        bits_per_dim: value / (samples as f64 * LN_2) + offset,
+        is_likelihood: likelihood == Likelihood::Bernoulli && is_binary,
+        reconstruction,
+        kl,
+        draws,
+        n: count,
+    })
+}
+
+/// Sum of all entries, in f64.
+fn total(values: Tensor<2>) -> f64 {
+    values.into_data().iter::<f64>().sum()
+}
+
+fn is_anything_gray(images: &Tensor<4>) -> bool {
+    let values = images.to_data();
+    values
+        .iter::<f32>()
+        .any(|value| value != 0.0 && value != 1.0)
+}
+
+fn rows_of(
+    streams: &Stream,
+    rows: impl ExactSizeIterator<Item = u64>,
+    entries: usize,
+    device: &Device,
+) -> Tensor<2> {
+    let shape = [rows.len(), entries];
+    let mut values = vec![0.0; rows.len() * entries];
+    for (row, values) in rows.zip(values.chunks_exact_mut(entries.max(1))) {
+        streams.at(row).fill_normal(values);
+    }
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
+}
