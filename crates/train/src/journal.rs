@@ -89,7 +89,7 @@ fn end_of_last_line(file: &mut File, length: u64) -> std::io::Result<u64> {
     let start = length.saturating_sub(LONGEST_LINE);
     let mut tail = Vec::new();
     file.seek(SeekFrom::Start(start))?;
-    file.by_ref().take(LONGEST_LINE).read_to_end(&mut tail)?;
+    (&*file).take(LONGEST_LINE).read_to_end(&mut tail)?;
     Ok(match tail.iter().rposition(|&byte| byte == b'\n') {
         Some(newline) => start + newline as u64 + 1,
         None if start == 0 => 0,
@@ -181,7 +181,9 @@ impl History {
                 self.progress.push(progress);
             }
             Event::Evaluation(evaluation) => {
-                let earlier = self.evaluations.partition_point(|e| e.step < evaluation.step);
+                let earlier = self
+                    .evaluations
+                    .partition_point(|e| e.step < evaluation.step);
                 self.evaluations.truncate(earlier);
                 self.evaluations.push(evaluation);
             }
@@ -200,7 +202,8 @@ impl History {
 
     fn forget_after(&mut self, step: u64) {
         self.progress.retain(|progress| progress.step <= step);
-        self.evaluations.retain(|evaluation| evaluation.step <= step);
+        self.evaluations
+            .retain(|evaluation| evaluation.step <= step);
         self.samples.retain(|samples| samples.step <= step);
     }
 
@@ -248,7 +251,12 @@ mod tests {
     fn a_resumed_run_is_told_once() {
         let (_folder, run) = new_run();
         let (mut journal, _) = Journal::open(&run).unwrap();
-        for event in [start(0), progress(10, 1.0), progress(20, 2.0), progress(30, 3.0)] {
+        for event in [
+            start(0),
+            progress(10, 1.0),
+            progress(20, 2.0),
+            progress(30, 3.0),
+        ] {
             journal.event(&event).unwrap();
         }
         drop(journal);
