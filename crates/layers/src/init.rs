@@ -136,17 +136,21 @@ impl Init {
     }
 
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D], fill: Fill) -> Tensor<D> {
+        let Some(seed) = self.seed else {
+            // One zero seen everywhere: whatever size a file claims, no memory is asked for.
+            let zero: Tensor<D> = Tensor::zeros([1; D], (&self.device, self.dtype));
+            return zero.expand(shape);
+        };
         let count = shape.iter().product();
-        let values = match (self.seed, fill) {
-            (None, _) => vec![0.0; count],
-            (Some(_), Fill::Constant(value)) => vec![value as f32; count],
-            (Some(seed), Fill::Normal { mean, deviation }) => {
+        let values = match fill {
+            Fill::Constant(value) => vec![value as f32; count],
+            Fill::Normal { mean, deviation } => {
                 let mut stream = self.stream(seed, name);
                 (0..count)
                     .map(|_| (mean + deviation * stream.normal_f64()) as f32)
                     .collect()
             }
-            (Some(seed), Fill::Uniform { bound }) => {
+            Fill::Uniform { bound } => {
                 let mut stream = self.stream(seed, name);
                 (0..count)
                     .map(|_| ((2.0 * stream.uniform_f64() - 1.0) * bound) as f32)

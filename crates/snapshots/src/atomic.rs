@@ -1,0 +1,247 @@
+//! Files that are there whole or not at all.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::SnapshotError;
+
+/// Writes a file so that a crash, a full disk or a pulled plug leaves either the new content or the
+/// old.
+///
+/// What `fill` writes goes into a hidden file beside `path`, which is brought to the disk before it
+/// takes the place of `path`. When anything fails, the hidden file is removed and `path` is as it
+/// was; only a process that is killed leaves one behind, and its name ends in `.partial`.
+///
+/// # Errors
+/// [`SnapshotError::Write`].
+pub fn write_atomically(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), SnapshotError> {
+    replace(path, &Reliable, fill).map_err(|source| SnapshotError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The places where the system can refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Create,
+    Sync,
+    Rename,
+    SyncFolder,
+}
+
+/// Stands between [`replace`] and the system, so that tests can make the system fail.
+trait Faults {
+    /// Fails before a step.
+    fn at(&self, step: Step) -> io::Result<()>;
+    /// How many of `wanted` bytes are taken after `before` were.
+    fn accepted(&self, before: usize, wanted: usize) -> io::Result<usize>;
+}
+
+/// Leaves it to the system to fail.
+struct Reliable;
+
+impl Faults for Reliable {
+    fn at(&self, _: Step) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn accepted(&self, _: usize, wanted: usize) -> io::Result<usize> {
+        Ok(wanted)
+    }
+}
+
+fn replace<F: Faults>(
+    path: &Path,
+    faults: &F,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+
+    faults.at(Step::Create)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".partial");
+    // Temporary files are private by default; a model is as public as any new file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    // Removed when dropped, which is on every way out but the last.
+    let beside = builder.tempfile_in(folder)?;
+
+    let mut writer = BufWriter::with_capacity(
+        1 << 20,
+        Watched {
+            file: beside.as_file(),
+            written: 0,
+            faults,
+        },
+    );
+    fill(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    faults.at(Step::Sync)?;
+    beside.as_file().sync_all()?;
+    faults.at(Step::Rename)?;
+    beside.persist(path)?;
+    faults.at(Step::SyncFolder)?;
+    sync_folder(folder.to_owned())
+}
+
+/// Brings the new name to the disk; without it, a power failure could bring the old file back.
+fn sync_folder(folder: PathBuf) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+struct Watched<'a, F> {
+    file: &'a File,
+    written: usize,
+    faults: &'a F,
+}
+
+impl<F: Faults> Write for Watched<'_, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let accepted = self.faults.accepted(self.written, bytes.len())?;
+        let written = self.file.write(&bytes[..accepted])?;
+        self.written += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    /// A disk that fails at one step, is full after some bytes, or takes few bytes at a time.
+    struct Disk {
+        fails_at: Option<Step>,
+        room: usize,
+        at_a_time: usize,
+    }
+
+    const GOOD: Disk = Disk {
+        fails_at: None,
+        room: usize::MAX,
+        at_a_time: usize::MAX,
+    };
+
+    impl Faults for Disk {
+        fn at(&self, step: Step) -> io::Result<()> {
+            match self.fails_at {
+                Some(bad) if bad == step => Err(io::Error::from(ErrorKind::ReadOnlyFilesystem)),
+                _ => Ok(()),
+            }
+        }
+
+        fn accepted(&self, before: usize, wanted: usize) -> io::Result<usize> {
+            match self.room.saturating_sub(before) {
+                0 => Err(io::Error::from(ErrorKind::StorageFull)),
+                room => Ok(wanted.min(room).min(self.at_a_time)),
+            }
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn write(path: &Path, disk: &Disk, content: &[u8]) -> io::Result<()> {
+        replace(path, disk, |writer| writer.write_all(content))
+    }
+
+    #[test]
+    fn whatever_fails_before_the_rename_leaves_the_old_file_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write(&path, &GOOD, b"old").unwrap();
+        let disks = [Step::Create, Step::Sync, Step::Rename]
+            .map(|step| Disk {
+                fails_at: Some(step),
+                ..GOOD
+            })
+            .into_iter()
+            .chain([0, 1, 3_000_000].map(|room| Disk { room, ..GOOD }));
+        for disk in disks {
+            // More than the buffer holds, so that the disk is also hit inside `fill`.
+            write(&path, &disk, &[7; 4_000_000]).unwrap_err();
+            assert_eq!(std::fs::read(&path).unwrap(), b"old");
+            assert_eq!(names(folder.path()), ["file"]);
+        }
+    }
+
+    #[test]
+    fn a_new_name_that_may_not_last_is_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let disk = Disk {
+            fails_at: Some(Step::SyncFolder),
+            ..GOOD
+        };
+        write(&path, &disk, b"new").unwrap_err();
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn short_writes_are_continued() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let content: Vec<u8> = (0..=255).collect();
+        write(
+            &path,
+            &Disk {
+                at_a_time: 3,
+                ..GOOD
+            },
+            &content,
+        )
+        .unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+    }
+
+    #[test]
+    fn a_failing_writer_is_an_error_with_path_and_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("file");
+        let error = write_atomically(&path, |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("missing"), "{error}");
+        let help = miette::Diagnostic::help(&error).unwrap().to_string();
+        assert!(help.contains("folder"), "{help}");
+        assert!(write_atomically(Path::new("/"), |_| Ok(())).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_as_public_as_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        write(&ours, &GOOD, b"x").unwrap();
+        std::fs::write(&plain, b"x").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+}
