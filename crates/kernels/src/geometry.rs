@@ -41,6 +41,8 @@ pub struct Conv2d {
     pub groups: usize,
     /// What lies in the padding, per axis.
     pub boundary: [Boundary; 2],
+    /// Whether to sum products as they are, without Winograd's transforms.
+    pub precise: bool,
 }
 
 impl Conv2d {
@@ -62,6 +64,7 @@ impl Conv2d {
             dilation: [1; 2],
             groups: 1,
             boundary: [Boundary::Zero; 2],
+            precise: false,
         }
     }
 

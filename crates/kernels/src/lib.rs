@@ -33,6 +33,7 @@ mod multiversion;
 #[doc(hidden)]
 pub mod oracle;
 mod panels;
+mod plan;
 mod rows;
 #[cfg(test)]
 mod test_data;

@@ -90,6 +90,30 @@ pub(crate) struct Panels {
     group_len: usize,
 }
 
+/// Where the numbers of [`Panels`] lie.
+pub(crate) struct Shape {
+    /// Rows of every block but the last.
+    block_rows: usize,
+    rows: usize,
+    padded_columns: usize,
+    width: usize,
+}
+
+impl Shape {
+    /// The index of a number; the rest of the panel's row follows it.
+    pub(crate) fn index(&self, group: usize, row: usize, column: usize) -> usize {
+        let first_row = row / self.block_rows * self.block_rows;
+        let block_rows = self.block_rows.min(self.rows - first_row);
+        let first_column = column / self.width * self.width;
+        let width = self.width.min(self.padded_columns - first_column);
+        group * self.rows * self.padded_columns
+            + first_row * self.padded_columns
+            + first_column * block_rows
+            + (row - first_row) * width
+            + (column - first_column)
+    }
+}
+
 /// Lanes of the level's vectors.
 struct Lanes;
 
@@ -115,6 +139,36 @@ impl Panels {
         };
         panels.repack(layout);
         panels
+    }
+
+    /// Room for matrices of `rows` (of one tap) by `columns`, for the calling thread's [`isa::level`]: zeros, to be written
+    /// through [`Self::data_mut`] where [`Shape::index`] says.
+    pub(crate) fn unset(groups: usize, rows: usize, columns: usize) -> Self {
+        let level = isa::level();
+        let lanes = isa::dispatch(level, Lanes);
+        let group_len = rows * columns.next_multiple_of(lanes);
+        let data = Buffer::zeros(groups * group_len);
+        Self {
+            data,
+            level,
+            blocks: blocks(1, rows),
+            columns,
+            lanes,
+            group_len,
+        }
+    }
+
+    pub(crate) fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            block_rows: self.blocks.first().map_or(0, Block::rows),
+            rows: self.blocks.iter().map(Block::rows).sum(),
+            padded_columns: self.padded_columns(),
+            width: self.width(),
+        }
     }
 
     /// Packs anew, in the memory that is there if it suffices.
@@ -220,7 +274,7 @@ fn pack_block(layout: &Layout, group: usize, block: Block, lanes: usize, mut to:
 }
 
 /// Writes `to[row * width + column] = from[column * step + row]`, and zeros from column `columns` on.
-fn transpose(from: &[f32], step: usize, columns: usize, width: usize, to: &mut [f32]) {
+pub(crate) fn transpose(from: &[f32], step: usize, columns: usize, width: usize, to: &mut [f32]) {
     // Eight rows at a time: each read takes half a cache line of a column, and the eight lines that are written stay
     // in the first-level cache from column to column.
     for (strip, to) in to.chunks_mut(8 * width).enumerate() {

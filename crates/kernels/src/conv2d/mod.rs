@@ -10,12 +10,16 @@ mod pixels;
 #[cfg(test)]
 mod tests;
 mod weight_gradient;
+pub(crate) mod winograd;
 
 pub use epilogue::{Epilogue, Moments};
 
 use crate::geometry::Conv2d;
+use crate::plan::{self, Direction, Method};
 use crate::scratch;
 use direct::Direct;
+use epilogue::Finish;
+use winograd::Winograd;
 
 /// Weights made ready for one direction of a convolution.
 #[derive(Clone)]
@@ -25,13 +29,38 @@ pub struct Prepared {
     /// The same over images with their circular padding, where something wraps.
     unrolled: Option<Conv2d>,
     direction: Direction,
-    direct: Direct,
+    weights: Weights,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    Forward,
-    InputGradient,
+/// Weights in the order of the method that reads them.
+#[derive(Clone)]
+enum Weights {
+    Direct(Direct),
+    Winograd(Winograd),
+}
+
+impl Weights {
+    fn target_channels(&self) -> usize {
+        match self {
+            Self::Direct(direct) => direct.target_channels(),
+            Self::Winograd(winograd) => winograd.target_channels(),
+        }
+    }
+
+    /// Into how many parts [`Self::run`] cuts the pixels of a batch.
+    fn parts(&self, batch: usize) -> usize {
+        match self {
+            Self::Direct(direct) => direct.parts(batch),
+            Self::Winograd(winograd) => winograd.parts(batch),
+        }
+    }
+
+    fn run(&self, batch: usize, source: &[f32], target: &mut [f32], finish: &Finish) {
+        match self {
+            Self::Direct(direct) => direct.run(batch, source, target, finish),
+            Self::Winograd(winograd) => winograd.run(batch, source, target, finish),
+        }
+    }
 }
 
 impl Prepared {
@@ -60,15 +89,25 @@ impl Prepared {
         );
         let unrolled = boundary::unrolled(geometry);
         let plain = unrolled.as_ref().unwrap_or(geometry).simplified();
-        let direct = match direction {
-            Direction::Forward => Direct::forward(&plain, weights),
-            Direction::InputGradient => Direct::input_gradient(&plain, weights),
+        let winograd = match (plan::method(&plain, direction), direction) {
+            (Method::Direct, _) => None,
+            (Method::Winograd, Direction::InputGradient) => {
+                Winograd::input_gradient(&plain, weights)
+            }
+            (Method::Winograd, _) => Winograd::forward(&plain, weights),
+        };
+        let weights = match (winograd, direction) {
+            (Some(winograd), _) => Weights::Winograd(winograd),
+            (None, Direction::InputGradient) => {
+                Weights::Direct(Direct::input_gradient(&plain, weights))
+            }
+            (None, _) => Weights::Direct(Direct::forward(&plain, weights)),
         };
         Self {
             geometry: geometry.clone(),
             unrolled,
             direction,
-            direct,
+            weights,
         }
     }
 
@@ -84,25 +123,25 @@ impl Prepared {
         let geometry = &self.geometry;
         let [inputs, outputs] = [geometry.input_len(), geometry.output_len()];
         let (source_len, target_len, channels) = match self.direction {
-            Direction::Forward => (inputs, outputs, geometry.channels_out),
             Direction::InputGradient => (outputs, inputs, geometry.channels_in),
+            _ => (inputs, outputs, geometry.channels_out),
         };
         let batch = source.len() / source_len;
         assert_eq!(source.len(), batch * source_len, "source of {geometry:?}");
         assert_eq!(target.len(), batch * target_len, "target of {geometry:?}");
         match (&self.unrolled, self.direction) {
             (None, _) => self.run_plain(batch, source, epilogue, channels, target),
-            (Some(unrolled), Direction::Forward) => {
-                scratch::with(batch * unrolled.input_len(), |padded| {
-                    boundary::pad(geometry, unrolled, source, padded);
-                    self.run_plain(batch, padded, epilogue, channels, target);
-                });
-            }
             (Some(unrolled), Direction::InputGradient) => {
                 scratch::with(batch * unrolled.input_len(), |padded| {
                     self.run_plain(batch, source, Epilogue::default(), channels, padded);
                     boundary::fold(geometry, unrolled, padded, target);
                     epilogue.over(channels, target);
+                });
+            }
+            (Some(unrolled), _) => {
+                scratch::with(batch * unrolled.input_len(), |padded| {
+                    boundary::pad(geometry, unrolled, source, padded);
+                    self.run_plain(batch, padded, epilogue, channels, target);
                 });
             }
         }
@@ -117,17 +156,17 @@ impl Prepared {
         channels: usize,
         target: &mut [f32],
     ) {
-        if self.direct.target_channels() == channels {
-            epilogue.around(channels, self.direct.parts(batch), |finish| {
-                self.direct.run(batch, source, target, finish);
+        if self.weights.target_channels() == channels {
+            epilogue.around(channels, self.weights.parts(batch), |finish| {
+                self.weights.run(batch, source, target, finish);
             });
         } else {
             // Simplified to a product of matrices: a row of results is an image, not a pixel.
             Epilogue::default().around(
-                self.direct.target_channels(),
-                self.direct.parts(batch),
+                self.weights.target_channels(),
+                self.weights.parts(batch),
                 |finish| {
-                    self.direct.run(batch, source, target, finish);
+                    self.weights.run(batch, source, target, finish);
                 },
             );
             epilogue.over(channels, target);
@@ -166,23 +205,56 @@ pub fn weight_gradient(
         geometry.weights_len(),
         "weight gradient of {geometry:?}"
     );
-    if let Some(unrolled) = boundary::unrolled(geometry) {
-        return scratch::with(batch * unrolled.input_len(), |padded| {
-            boundary::pad(geometry, &unrolled, input, padded);
-            weight_gradient::weight_gradient(
-                &unrolled.simplified(),
+    let Some(unrolled) = boundary::unrolled(geometry) else {
+        return plain_weight_gradient(
+            &geometry.simplified(),
+            batch,
+            input,
+            output_gradient,
+            weight_gradient,
+        );
+    };
+    scratch::with(batch * unrolled.input_len(), |padded| {
+        boundary::pad(geometry, &unrolled, input, padded);
+        plain_weight_gradient(
+            &unrolled.simplified(),
+            batch,
+            padded,
+            output_gradient,
+            weight_gradient,
+        );
+    });
+}
+
+/// [`weight_gradient`] where nothing wraps.
+fn plain_weight_gradient(
+    geometry: &Conv2d,
+    batch: usize,
+    input: &[f32],
+    output_gradient: &[f32],
+    weight_gradient: &mut [f32],
+) {
+    let parts = match plan::method(geometry, Direction::WeightGradient) {
+        Method::Direct => None,
+        Method::Winograd => winograd::parts::forward(geometry),
+    };
+    match parts {
+        Some(parts) => {
+            winograd::weight_gradient(
+                geometry,
+                &parts,
                 batch,
-                padded,
+                input,
                 output_gradient,
                 weight_gradient,
             );
-        });
+        }
+        None => weight_gradient::weight_gradient(
+            geometry,
+            batch,
+            input,
+            output_gradient,
+            weight_gradient,
+        ),
     }
-    weight_gradient::weight_gradient(
-        &geometry.simplified(),
-        batch,
-        input,
-        output_gradient,
-        weight_gradient,
-    );
 }

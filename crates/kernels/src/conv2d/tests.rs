@@ -52,6 +52,7 @@ impl Draws {
                 ],
                 dilation: [self.one_of(&[1, 1, 1, 2]), self.one_of(&[1, 1, 1, 3])],
                 groups,
+                precise: self.below(2) == 0,
                 boundary: [(); 2]
                     .map(|()| self.one_of(&[Boundary::Zero, Boundary::Zero, Boundary::Circular])),
             };
@@ -208,6 +209,149 @@ fn weight_gradient_agrees_with_the_oracle_on_random_geometries() {
                 &format!("{level:?} {geometry:?}"),
             );
         });
+    }
+}
+
+/// Geometries that `plan` gives to Winograd, with tiles that hang over.
+fn winograd_geometries(draws: &mut Draws) -> Vec<Conv2d> {
+    let sizes = [3, 4, 5, 7, 8, 9, 12];
+    (0..24)
+        .map(|round| {
+            let [kernel, stride] = [[3, 1], [4, 2], [2, 1], [6, 2]][round % 4];
+            let channels = [draws.one_of(&[32, 48, 64]), draws.one_of(&[32, 48, 80])];
+            let size = [(); 2].map(|()| draws.one_of(&sizes) * stride);
+            let mut geometry = Conv2d::new(size, channels, kernel, stride, 1);
+            geometry.padding = [(); 2].map(|()| [draws.below(3), 1 + draws.below(2)]);
+            geometry.boundary[0] =
+                draws.one_of(&[Boundary::Zero, Boundary::Zero, Boundary::Circular]);
+            geometry
+        })
+        .collect()
+}
+
+/// Each number may be off by 2e-5 of the largest: the transforms add and take away numbers larger than the result.
+fn assert_close_to_largest(found: &[f32], expected: &[f64], what: &str) {
+    let largest = expected
+        .iter()
+        .fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    let error = found
+        .iter()
+        .zip(expected)
+        .map(|(found, expected)| (f64::from(*found) - expected).abs())
+        .fold(0.0, f64::max);
+    assert!(
+        error <= 2e-5 * largest && found.iter().all(|value| value.is_finite()),
+        "{what}: off by {}",
+        error / largest
+    );
+}
+
+#[test]
+fn winograd_agrees_with_the_oracle_within_2e_5_of_the_largest_result() {
+    let mut draws = Draws(7);
+    let mut taken = 0;
+    for geometry in winograd_geometries(&mut draws) {
+        let plain = boundary::unrolled(&geometry).unwrap_or(geometry.clone());
+        taken += usize::from(plan::method(&plain, Direction::Forward) == Method::Winograd);
+        let batch = 1 + draws.below(3);
+        let input = draws.numbers(batch * geometry.input_len());
+        let gradient = draws.numbers(batch * geometry.output_len());
+        let weights = draws.numbers(geometry.weights_len());
+        let expected = oracle::forward(&geometry, &input, &weights);
+        let forward = || {
+            let mut output = vec![f32::NAN; expected.len()];
+            Prepared::forward(&geometry, &weights).run(&input, Epilogue::default(), &mut output);
+            output
+        };
+        at_every_level(forward, |level, output| {
+            assert_close_to_largest(
+                output,
+                &expected,
+                &format!("forward {level:?} {geometry:?}"),
+            );
+        });
+        let expected = oracle::input_gradient(&geometry, &gradient, &weights);
+        let backward = || {
+            let mut output = vec![f32::NAN; expected.len()];
+            Prepared::input_gradient(&geometry, &weights).run(
+                &gradient,
+                Epilogue::default(),
+                &mut output,
+            );
+            output
+        };
+        at_every_level(backward, |level, output| {
+            assert_close_to_largest(
+                output,
+                &expected,
+                &format!("input gradient {level:?} {geometry:?}"),
+            );
+        });
+        let expected = oracle::weight_gradient(&geometry, &input, &gradient);
+        let backward = || {
+            let mut output = vec![f32::NAN; expected.len()];
+            weight_gradient(&geometry, &input, &gradient, &mut output);
+            output
+        };
+        at_every_level(backward, |level, output| {
+            assert_close_to_largest(
+                output,
+                &expected,
+                &format!("weight gradient {level:?} {geometry:?}"),
+            );
+        });
+    }
+    assert!(taken >= 12, "only {taken} geometries went to Winograd");
+}
+
+#[test]
+fn winograd_finishes_its_results_and_keeps_an_image_apart_from_its_batch() {
+    let mut draws = Draws(8);
+    let activation = Some(Activation::LeakyRelu(0.2));
+    for geometry in winograd_geometries(&mut draws) {
+        let batch = 7;
+        let (from, to) = (geometry.input_len(), geometry.output_len());
+        let input = draws.numbers(batch * from);
+        let weights = draws.numbers(geometry.weights_len());
+        let bias = draws.numbers(geometry.channels_out);
+        let prepared = Prepared::forward(&geometry, &weights);
+        let mut plain = vec![0.0; batch * to];
+        prepared.run(&input, Epilogue::default(), &mut plain);
+        let mut finished = plain.clone();
+        let (mut mean, mut variance) = (bias.clone(), bias.clone());
+        let moments = Some(Moments {
+            mean: &mut mean,
+            variance: &mut variance,
+        });
+        prepared.run(
+            &input,
+            Epilogue {
+                bias: Some(&bias),
+                activation,
+                moments,
+            },
+            &mut finished,
+        );
+        for (index, value) in plain.iter().enumerate() {
+            let value = value + bias[index % bias.len()];
+            assert_eq!(
+                finished[index],
+                if value > 0.0 { value } else { value * 0.2 }
+            );
+        }
+        assert_moments(&finished, bias.len(), &mean, &variance);
+        for image in [0, 3, 6] {
+            let mut alone = vec![0.0; to];
+            prepared.run(
+                &input[image * from..][..from],
+                Epilogue::default(),
+                &mut alone,
+            );
+            assert!(
+                bits(&alone).eq(bits(&plain[image * to..][..to])),
+                "{geometry:?}"
+            );
+        }
     }
 }
 

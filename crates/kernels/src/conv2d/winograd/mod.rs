@@ -1,0 +1,395 @@
+//! Winograd's convolution: tiles of 4 x 4 results from fewer multiplications, for kernels that split into 2 x 2 or 3 x 3
+//! taps without stride.
+//!
+//! A stride-1 kernel of 3 x 3 is one such part. A stride-2 kernel of 4 x 4 is four parts of 2 x 2, one for each phase of
+//! the input, whose products at a point add up and so are one longer product; its input gradient is a walk of 2 x 2 taps
+//! for each phase. Per result and part, 36 / 16 or 25 / 16 products take the place of 9 or 4. The price is accuracy, by
+//! a factor of up to ten: see `plan`.
+
+pub(crate) mod lines;
+pub(crate) mod parts;
+mod weight_gradient;
+
+pub(crate) use weight_gradient::weight_gradient;
+
+use super::epilogue::Finish;
+use crate::geometry::Conv2d;
+use crate::isa::{self, Kernel};
+use crate::panels::Panels;
+use crate::parallel::{self, Disjoint};
+use crate::scratch;
+use crate::tile::{self, MOST_ROWS, Pointers, Target};
+use crate::vector::Vector;
+use lines::{Chunks, RESULTS, Scheme, Square, ThreeTaps, TwoTaps};
+use parts::{Parts, SourceTiles, Tiles};
+use std::marker::PhantomData;
+
+/// Tiles of a task: their products at one point use a panel of weights as often as a first-level cache allows.
+const TASK_TILES: usize = 32;
+/// With fewer tasks than this, tasks divide the channels too.
+const FEW_TASKS: usize = 8;
+/// Between what belongs to one point and what to the next, so that powers of two do not meet in one cache set.
+const GAP: usize = 16;
+
+/// Winograd's method, ready to run in one direction.
+#[derive(Clone)]
+pub(crate) struct Winograd {
+    passes: Vec<Pass>,
+    channels_from: usize,
+    channels_to: usize,
+}
+
+/// A walk in parts, with its transformed weights: a matrix for each point, as a group of `panels`.
+#[derive(Clone)]
+struct Pass {
+    parts: Parts,
+    panels: Panels,
+}
+
+impl Winograd {
+    /// Prepares the forward pass of a geometry for which [`parts::forward`] finds parts.
+    pub(crate) fn forward(geometry: &Conv2d, weights: &[f32]) -> Option<Self> {
+        let parts = parts::forward(geometry)?;
+        let panels =
+            transform_weights(&parts, weights, geometry.channels_in, geometry.channels_out);
+        Some(Self {
+            passes: vec![Pass { parts, panels }],
+            channels_from: geometry.channels_in,
+            channels_to: geometry.channels_out,
+        })
+    }
+
+    /// Prepares the input gradient of a geometry for which [`parts::input_gradient`] finds parts.
+    pub(crate) fn input_gradient(geometry: &Conv2d, weights: &[f32]) -> Option<Self> {
+        let [inputs, outputs] = [geometry.channels_in, geometry.channels_out];
+        let all_parts = parts::input_gradient(geometry)?;
+        // The rows of the matrices are output channels here.
+        let mut transposed = scratch::borrow(weights.len());
+        parallel::for_each_item(transposed.chunks_mut(inputs * outputs), |tap, to| {
+            crate::panels::transpose(
+                &weights[tap * inputs * outputs..],
+                outputs,
+                inputs,
+                inputs,
+                to,
+            );
+        });
+        let pass = |parts: Parts| {
+            let panels = transform_weights(&parts, &transposed, outputs, inputs);
+            Pass { parts, panels }
+        };
+        let passes = all_parts.into_iter().map(pass).collect();
+        Some(Self {
+            passes,
+            channels_from: outputs,
+            channels_to: inputs,
+        })
+    }
+
+    pub(crate) fn target_channels(&self) -> usize {
+        self.channels_to
+    }
+
+    /// Into how many parts [`Self::run`] cuts the pixels of a batch.
+    pub(crate) fn parts(&self, batch: usize) -> usize {
+        self.passes
+            .iter()
+            .map(|pass| {
+                Tiles::new(&pass.parts.walk, batch)
+                    .count
+                    .div_ceil(TASK_TILES)
+            })
+            .sum()
+    }
+
+    /// Writes every target pixel of a batch. Lengths are the caller's to check.
+    pub(crate) fn run(&self, batch: usize, source: &[f32], target: &mut [f32], finish: &Finish) {
+        let zeros = vec![0.0; self.channels_from];
+        let target = Disjoint::new(target);
+        let tile_blocks = self.parts(batch);
+        let mut tasks = Vec::new();
+        let mut part = 0;
+        for pass in &self.passes {
+            let tiles = Tiles::new(&pass.parts.walk, batch);
+            let panels = pass.panels.count();
+            let column_parts = FEW_TASKS.div_ceil(tile_blocks).min(panels);
+            let panels_each = panels.div_ceil(column_parts);
+            for first in (0..tiles.count).step_by(TASK_TILES) {
+                for first_panel in (0..panels).step_by(panels_each) {
+                    tasks.push(Task {
+                        winograd: self,
+                        pass,
+                        part,
+                        tiles: [first, tiles.count.min(first + TASK_TILES)],
+                        panels: [first_panel, panels.min(first_panel + panels_each)],
+                        source,
+                        zeros: &zeros,
+                        target: &target,
+                        finish,
+                    });
+                }
+                part += 1;
+            }
+        }
+        parallel::for_each(tasks.len(), |index| {
+            let task = &tasks[index];
+            let level = task.pass.panels.level;
+            match task.pass.parts.taps {
+                2 => isa::dispatch(
+                    level,
+                    TaskKernel::<TwoTaps> {
+                        task,
+                        scheme: PhantomData,
+                    },
+                ),
+                _ => isa::dispatch(
+                    level,
+                    TaskKernel::<ThreeTaps> {
+                        task,
+                        scheme: PhantomData,
+                    },
+                ),
+            }
+        });
+    }
+}
+
+/// Weights `[tap][from][to]` at each point, packed.
+fn transform_weights(parts: &Parts, weights: &[f32], from: usize, to: usize) -> Panels {
+    let points = (parts.taps + RESULTS - 1).pow(2);
+    let mut panels = Panels::unset(points, parts.sources.len() * from, to);
+    let level = panels.level;
+    let (rows, width) = (from, panels.width());
+    let task = |first_column: usize, target: &TargetPanels| {
+        let columns = width.min(to - first_column);
+        match parts.taps {
+            2 => isa::dispatch(
+                level,
+                WeightsKernel::<TwoTaps> {
+                    parts,
+                    weights,
+                    rows,
+                    to,
+                    first_column,
+                    columns,
+                    target,
+                    scheme: PhantomData,
+                },
+            ),
+            _ => isa::dispatch(
+                level,
+                WeightsKernel::<ThreeTaps> {
+                    parts,
+                    weights,
+                    rows,
+                    to,
+                    first_column,
+                    columns,
+                    target,
+                    scheme: PhantomData,
+                },
+            ),
+        }
+    };
+    let count = panels.count();
+    let shape = panels.shape();
+    let target = TargetPanels {
+        data: Disjoint::new(panels.data_mut()),
+        shape,
+    };
+    parallel::for_each(count, |panel| task(panel * width, &target));
+    panels
+}
+
+struct TargetPanels<'a> {
+    data: Disjoint<'a, f32>,
+    shape: crate::panels::Shape,
+}
+
+/// Transforms the weights of one panel's columns.
+struct WeightsKernel<'a, S> {
+    parts: &'a Parts,
+    weights: &'a [f32],
+    rows: usize,
+    to: usize,
+    first_column: usize,
+    columns: usize,
+    target: &'a TargetPanels<'a>,
+    scheme: PhantomData<S>,
+}
+
+impl<S: Scheme> Kernel for WeightsKernel<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let mut from: Square<*const f32> = [std::ptr::null(); 36];
+        let mut to: Square<*mut f32> = [std::ptr::null_mut(); 36];
+        for (index, source) in self.parts.sources.iter().enumerate() {
+            for row in 0..self.rows {
+                for (tap, from) in source.taps.iter().zip(&mut from) {
+                    *from = self.weights[(tap * self.rows + row) * self.to + self.first_column..]
+                        .as_ptr();
+                }
+                for (point, to) in to.iter_mut().enumerate().take(S::POINTS * S::POINTS) {
+                    let at =
+                        self.target
+                            .shape
+                            .index(point, index * self.rows + row, self.first_column);
+                    *to = self.target.data.at(at);
+                }
+                // SAFETY: each tap's row goes on for `columns`, which lanes divide (`plan` sees to it); each point's row
+                // of this panel too, and this task alone writes the panel.
+                unsafe {
+                    lines::square::<V, S::Taps>(&from, &to, self.columns, Chunks::CONSECUTIVE)
+                };
+            }
+        }
+    }
+}
+
+/// Some tiles and some panels of a pass.
+struct Task<'a> {
+    winograd: &'a Winograd,
+    pass: &'a Pass,
+    part: usize,
+    tiles: [usize; 2],
+    panels: [usize; 2],
+    source: &'a [f32],
+    zeros: &'a [f32],
+    target: &'a Disjoint<'a, f32>,
+    finish: &'a Finish<'a>,
+}
+
+struct TaskKernel<'a, S> {
+    task: &'a Task<'a>,
+    scheme: PhantomData<S>,
+}
+
+impl<S: Scheme> Kernel for TaskKernel<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Task {
+            winograd,
+            pass,
+            tiles,
+            panels: [first_panel, end_panel],
+            finish,
+            ..
+        } = *self.task;
+        let Pass { parts, panels } = pass;
+        let points = S::POINTS * S::POINTS;
+        let count = tiles[1] - tiles[0];
+        let inner = parts.sources.len() * winograd.channels_from;
+        let first_column = first_panel * panels.width();
+        let columns = winograd.channels_to.min(end_panel * panels.width()) - first_column;
+        let data_step = count * inner + GAP;
+        let product_step = count * columns + GAP;
+        let mut data = scratch::borrow(points * data_step);
+        let mut products = scratch::borrow(points * product_step);
+        let mut waste = vec![0.0_f32; columns.max(panels.width())];
+        let tile_list = Tiles::new(&parts.walk, 1);
+        let sources = SourceTiles {
+            walk: &parts.walk,
+            data: self.task.source,
+            channels: winograd.channels_from,
+            zeros: self.task.zeros,
+        };
+        let mut from: Square<*const f32> = [std::ptr::null(); 36];
+        let mut to: Square<*mut f32> = [std::ptr::null_mut(); 36];
+        for tile in 0..count {
+            let place = tile_list.place(tiles[0] + tile);
+            for (index, source) in parts.sources.iter().enumerate() {
+                sources.pointers(place, source.distance, S::POINTS, &mut from);
+                let start = data[tile * inner + index * winograd.channels_from..].as_mut_ptr();
+                for (point, to) in to.iter_mut().enumerate().take(points) {
+                    *to = start.wrapping_add(point * data_step);
+                }
+                // SAFETY: pixels and zeros have `channels_from` floats, as has this tile's and part's row at each point.
+                unsafe {
+                    lines::square::<V, S::Data>(
+                        &from,
+                        &to,
+                        winograd.channels_from,
+                        Chunks::CONSECUTIVE,
+                    )
+                };
+            }
+        }
+        let row_tiles = count.div_ceil(V::TILE_ROWS);
+        let mut left = vec![self.task.zeros.as_ptr(); row_tiles * MOST_ROWS];
+        let mut right = vec![waste.as_mut_ptr(); row_tiles * MOST_ROWS];
+        let padding = scratch::borrow(inner);
+        for point in 0..points {
+            for tile in 0..row_tiles * V::TILE_ROWS {
+                let slot = tile / V::TILE_ROWS * MOST_ROWS + tile % V::TILE_ROWS;
+                // Rows that pad the last tile of rows are computed from leftovers and thrown away.
+                left[slot] = if tile < count {
+                    data[point * data_step + tile * inner..].as_ptr()
+                } else {
+                    padding.as_ptr()
+                };
+                if tile < count {
+                    right[slot] = products[point * product_step + tile * columns..].as_mut_ptr();
+                }
+            }
+            for (index, (block, start)) in panels.block_starts().enumerate() {
+                for panel in first_panel..end_panel {
+                    let column = panel * panels.width() - first_column;
+                    let packed = panels.panel(point, block, start, panel);
+                    for row_tile in 0..row_tiles {
+                        // SAFETY: left rows have `inner` floats, of which the block reads its own; right rows have
+                        // `columns`, or are `waste`, which is as wide as a panel from its start on.
+                        unsafe {
+                            let pointers = Pointers {
+                                table: left.as_ptr().add(row_tile * MOST_ROWS),
+                                taps: 1,
+                                channel: block.channel,
+                                channels: block.channels,
+                            };
+                            let target = Target {
+                                panel: packed.as_ptr(),
+                                columns: panels.width().min(columns - column),
+                                outputs: right.as_ptr().add(row_tile * MOST_ROWS),
+                                column,
+                                add: index > 0,
+                            };
+                            let rows = (count - row_tile * V::TILE_ROWS).min(V::TILE_ROWS);
+                            tile::multiply::<V>(&pointers, rows, &target);
+                        }
+                    }
+                }
+            }
+        }
+        let mut finished = Vec::with_capacity(count * RESULTS * RESULTS);
+        for tile in 0..count {
+            for (point, from) in from.iter_mut().enumerate().take(points) {
+                *from = products[point * product_step + tile * columns..].as_ptr();
+            }
+            let place = tile_list.place(tiles[0] + tile);
+            for (index, to) in to.iter_mut().enumerate().take(RESULTS * RESULTS) {
+                *to = waste.as_mut_ptr();
+                if let Some(pixel) = tile_list.target(&parts.walk, place, index) {
+                    let row = self.task.target.at(pixel * winograd.channels_to);
+                    finished.push(row);
+                    *to = row.wrapping_add(first_column);
+                }
+            }
+            // SAFETY: each point has this tile's row of `columns` floats; target pixels have as many from `first_column`
+            // on, which this task alone writes; `waste` has as many too.
+            unsafe { lines::square::<V, S::Results>(&from, &to, columns, Chunks::CONSECUTIVE) };
+        }
+        // SAFETY: this task alone writes these columns of these pixels, and alone has this part and these columns.
+        unsafe {
+            finish.rows(
+                panels.level,
+                self.task.part,
+                &finished,
+                first_column,
+                columns,
+            )
+        };
+    }
+}

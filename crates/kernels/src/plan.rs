@@ -1,0 +1,114 @@
+//! Which method computes a convolution, decided from its geometry alone.
+//!
+//! Never from the batch, so that an image has the same bits in any batch; never from the machine, so that which
+//! rounding a run gets is known from its recipe.
+
+use crate::conv2d::winograd::parts;
+use crate::geometry::Conv2d;
+
+/// What a convolution computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Forward,
+    InputGradient,
+    WeightGradient,
+}
+
+/// How it computes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Sums of products, as the definition has them.
+    Direct,
+    /// Winograd's tiles of 4 x 4 results.
+    Winograd,
+}
+
+/// What Winograd's transforms work on: as many channels as the widest vectors have lanes.
+const CHANNEL_UNIT: usize = 16;
+/// Fewer channels on a side than this, and the transforms cost more than the products they save.
+const LEAST_CHANNELS: usize = 32;
+/// Winograd needs a fourth of the products or less; of its tiles, this share of results must not hang over the edge.
+const LEAST_USED: f64 = 0.55;
+
+/// The method for a direction of a geometry in which nothing wraps.
+pub(crate) fn method(geometry: &Conv2d, direction: Direction) -> Method {
+    let channels = [geometry.channels_in, geometry.channels_out];
+    let wide = channels
+        .iter()
+        .all(|side| side.is_multiple_of(CHANNEL_UNIT) && *side >= LEAST_CHANNELS);
+    if geometry.precise || !wide {
+        return Method::Direct;
+    }
+    let walks = match direction {
+        Direction::Forward | Direction::WeightGradient => {
+            parts::forward(geometry).map(|parts| vec![parts])
+        }
+        Direction::InputGradient => parts::input_gradient(geometry),
+    };
+    let used = |size: usize| size as f64 / size.next_multiple_of(4) as f64;
+    let worth = walks.is_some_and(|walks| {
+        walks
+            .iter()
+            .all(|parts| used(parts.walk.grid[0]) * used(parts.walk.grid[1]) >= LEAST_USED)
+    });
+    if worth {
+        Method::Winograd
+    } else {
+        Method::Direct
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Direction; 3] = [
+        Direction::Forward,
+        Direction::InputGradient,
+        Direction::WeightGradient,
+    ];
+
+    #[test]
+    fn the_layers_of_dcgan_and_residual_networks_take_winograd() {
+        for geometry in [
+            Conv2d::new([32, 32], [64, 128], 4, 2, 1),
+            Conv2d::new([8, 8], [256, 512], 4, 2, 1),
+            Conv2d::new([32, 32], [64, 64], 3, 1, 1),
+        ] {
+            assert_eq!(
+                ALL.map(|direction| method(&geometry, direction)),
+                [Method::Winograd; 3]
+            );
+            let precise = Conv2d {
+                precise: true,
+                ..geometry
+            };
+            assert_eq!(
+                ALL.map(|direction| method(&precise, direction)),
+                [Method::Direct; 3]
+            );
+        }
+    }
+
+    #[test]
+    fn few_channels_odd_kernels_groups_and_small_images_are_summed_directly() {
+        for geometry in [
+            Conv2d::new([64, 64], [3, 64], 4, 2, 1),
+            Conv2d::new([32, 32], [64, 40], 3, 1, 1),
+            Conv2d::new([32, 32], [32, 64], 3, 2, 1),
+            Conv2d::new([32, 32], [256, 512], 1, 1, 0),
+            Conv2d::new([4, 4], [512, 64], 4, 1, 0),
+            Conv2d::new([2, 2], [64, 64], 3, 1, 1),
+            Conv2d {
+                groups: 4,
+                ..Conv2d::new([32, 32], [64, 64], 3, 1, 1)
+            },
+        ] {
+            assert_eq!(
+                ALL.map(|direction| method(&geometry, direction)),
+                [Method::Direct; 3],
+                "{geometry:?}"
+            );
+        }
+    }
+}
