@@ -43,6 +43,18 @@ pub enum DataError {
         source: std::io::Error,
     },
 
+    /// A file that the system does not let be written.
+    #[error("`{}` cannot be written: {source}", path.display())]
+    #[diagnostic(help(
+        "check that the folder exists, that you may write there, and that the disk is not full"
+    ))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
     /// One image that cannot be used; the others may be fine.
     #[error("`{name}` cannot be used: {reason}")]
     #[diagnostic(help("repair or remove it; `trompe data check` lists all such images"))]

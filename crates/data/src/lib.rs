@@ -7,6 +7,7 @@
 mod error;
 mod loader;
 mod open;
+mod pack;
 mod prepare;
 mod source;
 mod split;
@@ -14,6 +15,7 @@ mod split;
 pub use error::DataError;
 pub use loader::{Batch, Loader, LoaderConfig, Sampling};
 pub use open::{Format, LabelChoice, OpenOptions, open};
+pub use pack::{PackEncoding, PackReport, pack};
 pub use prepare::Prepared;
 pub use source::builtin::{BUILTINS, Digits, Sprites};
 pub use source::{Defect, Factor, Source};

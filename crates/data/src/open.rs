@@ -8,6 +8,7 @@ use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use trompe_images::DecodeOptions;
 
+use crate::pack::Pack;
 use crate::source::array::{cifar, idx, numpy};
 use crate::source::builtin;
 use crate::source::files::folder::Folder;
@@ -110,7 +111,10 @@ pub fn open(locator: &str, options: &OpenOptions) -> Result<Box<dyn Source>, Dat
     match format {
         Format::Folder if path.is_dir() => Ok(Box::new(FileSet::new(Folder::new(path)?, options)?)),
         Format::Folder => Ok(Box::new(FileSet::new(Folder::single(path), options)?)),
-        Format::Zip => Ok(Box::new(FileSet::new(Zip::new(path)?, options)?)),
+        Format::Zip => match Pack::open(path, options) {
+            Some(pack) => Ok(Box::new(pack)),
+            None => Ok(Box::new(FileSet::new(Zip::new(path)?, options)?)),
+        },
         Format::Tar => {
             let tar = Tar::new(locator.to_string(), &[PathBuf::from(path)])?;
             match cifar::open(path, Some(&tar)).filter(|_| options.format.is_none()) {
@@ -163,6 +167,9 @@ fn detect(path: &Path) -> io::Result<Format> {
         });
     }
     let start = start(path)?;
+    if start.starts_with(b"PK") && Pack::open(path, &OpenOptions::default()).is_some() {
+        return Ok(Format::Zip);
+    }
     if start.starts_with(b"PK") {
         let only_arrays = |zip: Zip| {
             !zip.paths().is_empty() && zip.paths().iter().all(|path| path.ends_with(".npy"))

@@ -59,6 +59,11 @@ impl Prepared {
         }
     }
 
+    /// The preparation in words, the same for the same.
+    pub(crate) fn describe(&self) -> String {
+        format!("{} {:?} {:?}", self.spec, self.crop, self.filter)
+    }
+
     /// One image. With [`Crop::Random`], its middle.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Which images are for training and which are kept for testing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -133,6 +134,17 @@ impl Selection {
         }
     }
 
+    /// Whether the image with this index in the source belongs to it.
+    pub fn contains(&self, index: usize) -> bool {
+        let held_out = self.held_out.binary_search(&index).is_ok();
+        index < self.total
+            && match self.split {
+                Split::Train => !held_out,
+                Split::HeldOut => held_out,
+                Split::All => true,
+            }
+    }
+
     /// All indices in the source, rising.
     pub fn indices(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
         (0..self.len()).map(|place| self.get(place))
@@ -142,23 +154,68 @@ impl Selection {
 /// The images with the smallest hashes. Unreadable ones are left in training, where they are
 /// counted and skipped.
 fn held_out_by_content(source: &dyn Source) -> Vec<usize> {
-    let mut hashes: Vec<([u8; 16], usize)> = (0..source.len())
+    let share =
+        |images: usize| ((images as f64 * HELD_OUT_SHARE).ceil() as usize).min(MOST_HELD_OUT);
+    let smallest = || Smallest {
+        wanted: share(source.len()),
+        ..Smallest::default()
+    };
+    let mut smallest = (0..source.len())
         .into_par_iter()
-        .filter_map(|index| source.fingerprint(index).ok().map(|hash| (hash, index)))
-        .collect();
-    let wanted = ((hashes.len() as f64 * HELD_OUT_SHARE).ceil() as usize).min(MOST_HELD_OUT);
-    if wanted == 0 || hashes.len() < 2 {
+        .fold(smallest, |mut smallest, index| {
+            if let Ok(hash) = source.fingerprint(index) {
+                smallest.add(hash, index);
+            }
+            smallest
+        })
+        .reduce(smallest, Smallest::with);
+    if smallest.seen < 2 {
         return Vec::new();
     }
-    hashes.par_sort_unstable();
-    let last = hashes[wanted - 1].0;
-    let mut held_out: Vec<usize> = hashes
-        .iter()
-        .take_while(|(hash, _)| *hash <= last)
-        .map(|&(_, index)| index)
-        .collect();
+    smallest.wanted = share(smallest.seen);
+    smallest.forget_surplus();
+    let mut held_out: Vec<usize> = smallest.groups.into_values().flatten().collect();
     held_out.sort_unstable();
     held_out
+}
+
+/// Keeps the images with the smallest hashes, in memory that does not grow with the set.
+#[derive(Default)]
+struct Smallest {
+    wanted: usize,
+    seen: usize,
+    kept: usize,
+    /// Images of equal content together.
+    groups: BTreeMap<[u8; 16], Vec<usize>>,
+}
+
+impl Smallest {
+    fn add(&mut self, hash: [u8; 16], index: usize) {
+        self.seen += 1;
+        self.kept += 1;
+        self.groups.entry(hash).or_default().push(index);
+        self.forget_surplus();
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        self.seen += other.seen;
+        self.kept += other.kept;
+        for (hash, indices) in other.groups {
+            self.groups.entry(hash).or_default().extend(indices);
+        }
+        self.forget_surplus();
+        self
+    }
+
+    /// Drops the largest hashes as long as enough images remain without them.
+    fn forget_surplus(&mut self) {
+        while let Some(last) = self.groups.last_entry() {
+            if self.kept - last.get().len() < self.wanted {
+                return;
+            }
+            self.kept -= last.remove().len();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +253,7 @@ mod tests {
             let mut both: Vec<usize> = train.indices().chain(held_out.indices()).collect();
             both.sort();
             assert!(both.into_iter().eq(0..source.len()));
+            assert!((0..source.len()).all(|i| train.contains(i) != held_out.contains(i)));
             assert!(train.indices().is_sorted() && held_out.indices().is_sorted());
         }
     }

@@ -26,4 +26,4 @@ pub use pixels::Pixels;
 pub use resize::{Filter, resize};
 pub use scale::{Levels, Scale, ValueRange};
 pub use spec::{Channels, ImageSpec};
-pub use write::{encode_png, encode_webp, save};
+pub use write::{encode_png, encode_png_stored, encode_webp, save};
