@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use miette::Diagnostic;
 use thiserror::Error;
+use trompe_data::DataError;
+use trompe_images::ImageError;
+use trompe_models::ModelError;
+use trompe_snapshots::SnapshotError;
+
+use crate::recipe::RecipeError;
 
 /// A training that cannot start or go on.
 #[derive(Debug, Error, Diagnostic)]
@@ -57,6 +63,54 @@ pub enum TrainError {
         /// What the system says.
         source: std::io::Error,
     },
+
+    /// A checkpoint that does not belong to the run's recipe.
+    #[error("`{}` does not fit the recipe beside it: {reason}", path.display())]
+    #[diagnostic(help("restore the run's `recipe.toml`, or start a new run"))]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+
+    /// A loss is infinite or not a number.
+    #[error("training diverged: the loss `{loss}` is no longer a number at step {step}")]
+    #[diagnostic(help(
+        "the last checkpoint and snapshot are whole; try a smaller learning rate, \
+         for example `--set objective.vae.optimizer.rate=3e-4`"
+    ))]
+    Diverged {
+        /// Which loss.
+        loss: String,
+        /// After how many steps.
+        step: u64,
+    },
+
+    /// The recipe cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Recipe(#[from] RecipeError),
+
+    /// The images cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Data(#[from] DataError),
+
+    /// The networks cannot be built.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Model(#[from] ModelError),
+
+    /// A checkpoint or snapshot cannot be read or written.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Snapshot(#[from] SnapshotError),
+
+    /// A picture cannot be drawn or written.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Image(#[from] ImageError),
 }
 
 impl TrainError {

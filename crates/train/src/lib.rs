@@ -1,22 +1,39 @@
 //! The engine that trains models.
 //!
+//! A [`RecipeBuilder`] turns what a user typed into a [`Recipe`]; [`fit`] trains it, one step file
+//! for each family under `step/`, and leaves checkpoints from which it goes on exactly.
 //! A [`RunDir`] is what a training leaves behind; [`Event`]s are what it tells while it goes on, to
 //! whoever is an [`Observer`]: the [`Journal`], whose lines make a [`History`] again, and
 //! [`TensorBoard`].
 
+mod average;
+mod checkpoint;
 mod error;
+mod evaluation;
 mod event;
+mod fit;
 mod journal;
+mod noise;
 mod observer;
+mod optimizer;
+mod recipe;
 mod run_dir;
+mod samples;
+mod step;
 mod tensorboard;
+mod trainee;
 
 pub use error::TrainError;
 pub use event::{
     Done, Evaluation, Event, Interrupted, Numbers, Progress, SampleKind, Samples, Score, Start,
     Warning, Written,
 };
+pub use fit::{Outcome, fit};
 pub use journal::{Ending, History, Journal};
 pub use observer::{Observer, Observers};
+pub use recipe::{
+    AdamConfig, CacheMode, DataRecipe, GanObjective, Objective, PRESETS, Preset, Recipe,
+    RecipeBuilder, RecipeError, Resolved, Training, VaeObjective,
+};
 pub use run_dir::RunDir;
 pub use tensorboard::TensorBoard;

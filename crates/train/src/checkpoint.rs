@@ -1,0 +1,219 @@
+//! Everything that a run needs to go on as if it had never stopped.
+//!
+//! One file holds weights, averaged weights, optimizer moments and the number
+//! of images seen. All random numbers and the order of the data follow from
+//! the recipe's seed and that number, so there is no generator to save.
+
+use crate::TrainError;
+use crate::trainee::Trainee;
+use burn::module::Module;
+use burn::tensor::TensorData;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use trompe_layers::{Misfit, load_tensors, to_tensors};
+use trompe_snapshots::TensorFile;
+
+/// Checkpoints kept beside the newest, in case that one is damaged.
+const SPARE: usize = 1;
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Position {
+    /// Images seen.
+    pub(crate) images: u64,
+    /// Seconds of training, all sittings together.
+    pub(crate) seconds: f64,
+}
+
+/// The part of a checkpoint that is not tensors.
+#[derive(Debug, Serialize, Deserialize)]
+struct Contents {
+    position: Position,
+    /// Updates of each optimizer.
+    updates: BTreeMap<String, u64>,
+}
+
+/// Writes a checkpoint and removes those that are no longer needed.
+pub(crate) fn write(
+    folder: &Path,
+    trainee: &Trainee,
+    position: Position,
+) -> Result<PathBuf, TrainError> {
+    let mut tensors = BTreeMap::new();
+    let mut updates = BTreeMap::new();
+    let mut put = |prefix: &str, named: BTreeMap<String, TensorData>| {
+        let named = named.into_iter();
+        tensors.extend(named.map(|(name, data)| (format!("{prefix}/{name}"), data)));
+    };
+    match trainee {
+        Trainee::Vae {
+            vae,
+            average,
+            optimizer,
+            ..
+        } => {
+            put("model", to_tensors(vae));
+            if let Some(average) = average {
+                put("average", to_tensors(average));
+            }
+            let (count, moments) = optimizer.state();
+            put("optimizer", moments);
+            updates.insert("optimizer".to_owned(), count);
+        }
+        Trainee::Gan {
+            gan,
+            average,
+            optimizers,
+            ..
+        } => {
+            put("model", to_tensors(gan));
+            if let Some(average) = average {
+                put("average", to_tensors(average));
+            }
+            let players = [
+                ("generator", &optimizers.generator),
+                ("discriminator", &optimizers.discriminator),
+            ];
+            for (player, optimizer) in players {
+                let (count, moments) = optimizer.state();
+                put(player, moments);
+                updates.insert(player.to_owned(), count);
+            }
+        }
+    }
+    let contents = Contents { position, updates };
+    let file = TensorFile {
+        metadata: serde_json::to_value(contents).expect("numbers and names are JSON"),
+        tensors,
+    };
+    let path = folder.join(format!("{:012}.safetensors", position.images));
+    file.write(&path)?;
+    for old in list(folder)?.into_iter().rev().skip(1 + SPARE) {
+        std::fs::remove_file(&old).map_err(TrainError::write(&old))?;
+    }
+    Ok(path)
+}
+
+/// Continues from the newest checkpoint that is whole; `None` without any.
+/// Damaged ones are named in `damaged`.
+pub(crate) fn restore(
+    folder: &Path,
+    mut trainee: Trainee,
+    damaged: &mut Vec<String>,
+) -> Result<(Trainee, Option<Position>), TrainError> {
+    for path in list(folder)?.into_iter().rev() {
+        let read = TensorFile::read(&path).map_err(|error| error.to_string());
+        let parsed = read.and_then(|file| {
+            let contents: Contents = serde_json::from_value(file.metadata)
+                .map_err(|error| format!("`{}` is no checkpoint: {error}", path.display()))?;
+            Ok((contents, file.tensors))
+        });
+        let (contents, tensors) = match parsed {
+            Ok(parsed) => parsed,
+            Err(message) => {
+                damaged.push(message);
+                continue;
+            }
+        };
+        trainee = load(trainee, &contents, tensors).map_err(|misfit| TrainError::Checkpoint {
+            path: path.clone(),
+            reason: explain(&misfit),
+        })?;
+        return Ok((trainee, Some(contents.position)));
+    }
+    Ok((trainee, None))
+}
+
+fn load(
+    trainee: Trainee,
+    contents: &Contents,
+    tensors: BTreeMap<String, TensorData>,
+) -> Result<Trainee, Misfit> {
+    let mut parts: BTreeMap<String, BTreeMap<String, TensorData>> = BTreeMap::new();
+    for (name, data) in tensors {
+        if let Some((part, name)) = name.split_once('/') {
+            parts
+                .entry(part.to_owned())
+                .or_default()
+                .insert(name.to_owned(), data);
+        }
+    }
+    let mut take = |part: &str| parts.remove(part).unwrap_or_default();
+    let updates = |part: &str| contents.updates.get(part).copied().unwrap_or_default();
+    Ok(match trainee {
+        Trainee::Vae {
+            vae,
+            average,
+            mut optimizer,
+            objective,
+            likelihood,
+        } => {
+            let vae = load_tensors(vae, take("model"))?;
+            optimizer.restore(&vae, updates("optimizer"), take("optimizer"));
+            Trainee::Vae {
+                average: load_average(average, take("average"))?,
+                vae,
+                optimizer,
+                objective,
+                likelihood,
+            }
+        }
+        Trainee::Gan {
+            gan,
+            average,
+            mut optimizers,
+            objective,
+        } => {
+            let gan = load_tensors(gan, take("model"))?;
+            let generator = &mut optimizers.generator;
+            generator.restore(&gan.generator, updates("generator"), take("generator"));
+            let discriminator = &mut optimizers.discriminator;
+            discriminator.restore(
+                &gan.discriminator,
+                updates("discriminator"),
+                take("discriminator"),
+            );
+            Trainee::Gan {
+                average: load_average(average, take("average"))?,
+                gan,
+                optimizers,
+                objective,
+            }
+        }
+    })
+}
+
+fn load_average<M: Module>(
+    average: Option<M>,
+    tensors: BTreeMap<String, TensorData>,
+) -> Result<Option<M>, Misfit> {
+    average
+        .map(|average| load_tensors(average, tensors))
+        .transpose()
+}
+
+/// Whole and damaged checkpoints, oldest first.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(TrainError::read(folder))? {
+        let path = entry.map_err(TrainError::read(folder))?.path();
+        if path.extension().is_some_and(|kind| kind == "safetensors") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn explain(misfit: &Misfit) -> String {
+    match misfit {
+        Misfit::Missing(name) => format!("it lacks `{name}`"),
+        Misfit::Extra(name) => format!("the recipe's model has no `{name}`"),
+        Misfit::Shape {
+            name,
+            found,
+            expected,
+        } => format!("`{name}` is {found:?} there and {expected:?} in the recipe's model"),
+    }
+}

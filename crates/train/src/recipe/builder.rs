@@ -1,0 +1,381 @@
+//! From what was typed to what it means.
+
+use crate::recipe::layers::{Layer, Origin, nearest, overlay, unknown_key};
+use crate::recipe::presets::{self, DEFAULTS};
+use crate::recipe::{DataRecipe, Objective, Recipe, RecipeError};
+use burn::tensor::Device;
+use std::path::Path;
+use std::sync::Arc;
+use toml::{Table, Value};
+use trompe_data::{LabelChoice, OpenOptions, Prepared, Source, open};
+use trompe_images::ImageSpec;
+use trompe_layers::Init;
+use trompe_models::ModelConfig;
+
+/// The layers of a recipe, lowest first.
+#[derive(Debug, Clone)]
+pub struct RecipeBuilder {
+    layers: Vec<Layer>,
+}
+
+/// A recipe and the source it was resolved with.
+pub struct Resolved {
+    /// Nothing is left open in it.
+    pub recipe: Recipe,
+    /// The images, as the networks see them.
+    pub images: Prepared,
+}
+
+impl RecipeBuilder {
+    /// Starts from a preset.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn preset(name: &str) -> Result<Self, RecipeError> {
+        let preset = presets::find(name)?;
+        let layers = [DEFAULTS, preset.text]
+            .map(|text| Layer::parse(text, Origin::Builtin))
+            .into_iter()
+            .collect::<Result<_, _>>()?;
+        Ok(Self { layers })
+    }
+
+    /// Starts from a recipe file; its key `preset`, if it has one, names what
+    /// it changes.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no TOML, or names an unknown preset.
+    pub fn file(path: &Path) -> Result<Self, RecipeError> {
+        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let name = path.display().to_string();
+        let mut layer = Layer::parse(
+            &text,
+            Origin::File {
+                name,
+                text: text.clone(),
+            },
+        )?;
+        let mut builder = match layer.table.remove("preset") {
+            Some(Value::String(preset)) => Self::preset(&preset)?,
+            Some(other) => {
+                return Err(RecipeError::Value {
+                    place: layer.origin_of("preset"),
+                    message: format!("`preset` is the name of a preset, not {other}"),
+                });
+            }
+            None => Self {
+                layers: vec![Layer::parse(DEFAULTS, Origin::Builtin)?],
+            },
+        };
+        builder.layers.push(layer);
+        Ok(builder)
+    }
+
+    /// Lays `KEY=VALUE` on top, `flag` being how the user said it.
+    #[must_use]
+    pub fn set(mut self, flag: impl Into<String>, key: &str, value: &str) -> Self {
+        self.layers.push(Layer::assignment(flag.into(), key, value));
+        self
+    }
+
+    /// Resolves: opens the source, decides the image size, applies what depends
+    /// on it, fills in what was left open, and checks.
+    ///
+    /// # Errors
+    /// On unknown keys, values of the wrong kind or out of range, an unusable
+    /// source, or networks that cannot make the image size.
+    pub fn resolve(self) -> Result<Resolved, RecipeError> {
+        let merged = self.merged(None);
+        let locator = match lookup(&merged, "data.source") {
+            Some(Value::String(locator)) => locator.clone(),
+            _ => {
+                return Err(self.value_error("data.source", "`data.source` names a set of images"));
+            }
+        };
+        let labels = match lookup(&merged, "data.labels").and_then(Value::as_str) {
+            Some("none") => LabelChoice::None,
+            _ => LabelChoice::Auto,
+        };
+        let options = OpenOptions {
+            labels,
+            ..OpenOptions::default()
+        };
+        let source: Arc<dyn Source> = Arc::from(open(&locator, &options)?);
+        let image = self.image(&merged, source.as_ref())?;
+
+        let mut complete = self.merged(Some(image));
+        let data = table_at(&mut complete, "data");
+        data.remove("size");
+        data.insert("image".to_owned(), spec_value(image));
+        fill_training(table_at(&mut complete, "training"));
+        let recipe: Recipe =
+            serde_path_to_error::deserialize(Value::Table(complete)).map_err(|error| {
+                let path = error.path().to_string();
+                self.value_error(&path, &format!("`{path}`: {}", error.inner().message()))
+            })?;
+
+        self.refuse_unknown_keys(&recipe)?;
+        check(&recipe)?;
+        let DataRecipe { crop, filter, .. } = recipe.data;
+        let images = Prepared::new(source, image, crop, filter)?;
+        Ok(Resolved { recipe, images })
+    }
+
+    /// All layers in one table; with an image, also what depends on its size.
+    fn merged(&self, image: Option<ImageSpec>) -> Table {
+        let mut merged = Table::new();
+        for layer in &self.layers {
+            let mut table = layer.table.clone();
+            let conditions = table.remove("when");
+            overlay(&mut merged, &table);
+            if let (Some(Value::Array(conditions)), Some(image)) = (conditions, image) {
+                for condition in conditions {
+                    if let Value::Table(mut condition) = condition
+                        && applies(condition.remove("side"), image)
+                    {
+                        overlay(&mut merged, &condition);
+                    }
+                }
+            }
+        }
+        merged
+    }
+
+    /// The size asked for, else the set's own if uniform and small, else 64.
+    fn image(&self, merged: &Table, source: &dyn Source) -> Result<ImageSpec, RecipeError> {
+        const LARGEST_OWN: u32 = 64;
+        let own = source.spec();
+        let channels = source.channels();
+        if let Some(image) = lookup(merged, "data.image") {
+            return image
+                .clone()
+                .try_into()
+                .map_err(|error: toml::de::Error| self.value_error("data.image", error.message()));
+        }
+        let side = |value: &Value| value.as_integer().and_then(|side| u32::try_from(side).ok());
+        let (width, height) = match (lookup(merged, "data.size"), own) {
+            (Some(Value::Array(sides)), _) if sides.len() == 2 => {
+                (side(&sides[0]), side(&sides[1]))
+            }
+            (Some(size), _) => (side(size), side(size)),
+            (None, Some(own)) if own.width.max(own.height) <= LARGEST_OWN => {
+                (Some(own.width), Some(own.height))
+            }
+            (None, _) => (Some(LARGEST_OWN), Some(LARGEST_OWN)),
+        };
+        match (width, height) {
+            (Some(width), Some(height)) => Ok(ImageSpec::new(width, height, channels)),
+            _ => Err(self.value_error(
+                "data.size",
+                "`data.size` is a side in pixels, or [width, height]",
+            )),
+        }
+    }
+
+    fn refuse_unknown_keys(&self, recipe: &Recipe) -> Result<(), RecipeError> {
+        let mut complete = Table::try_from(recipe).unwrap_or_default();
+        table_at(&mut complete, "data").insert("size".to_owned(), Value::Integer(0));
+        table_at(&mut complete, "training").insert("steps".to_owned(), Value::Integer(0));
+        for layer in &self.layers {
+            if matches!(layer.origin, Origin::Builtin) {
+                continue;
+            }
+            let mut table = layer.table.clone();
+            table.remove("when");
+            if let Some(path) = unknown_key(&table, &complete) {
+                let (name, parents) = path
+                    .split_last()
+                    .map_or(("", &[][..]), |(name, parents)| (name.as_str(), parents));
+                let siblings = parents.iter().try_fold(&complete, |table, name| {
+                    table.get(name).and_then(Value::as_table)
+                });
+                let nearest = siblings
+                    .and_then(|siblings| nearest(name, siblings.keys().map(String::as_str)))
+                    .map(|nearest| [parents.join("."), nearest.to_owned()].join("."))
+                    .map(|nearest| nearest.trim_start_matches('.').to_owned());
+                return Err(RecipeError::UnknownKey {
+                    place: layer.place(&path).unwrap_or_default(),
+                    key: path.join("."),
+                    nearest,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// An error at the topmost place where `path`, or what it lies in, was written.
+    fn value_error(&self, path: &str, message: &str) -> RecipeError {
+        let mut names: Vec<String> = path.split('.').map(str::to_owned).collect();
+        let mut place = None;
+        while place.is_none() && !names.is_empty() {
+            place = self
+                .layers
+                .iter()
+                .rev()
+                .filter(|layer| !matches!(layer.origin, Origin::Builtin))
+                .find_map(|layer| layer.place(&names));
+            names.pop();
+        }
+        RecipeError::Value {
+            place: place.unwrap_or_else(|| "the recipe".to_owned()),
+            message: message.to_owned(),
+        }
+    }
+}
+
+impl Layer {
+    fn origin_of(&self, key: &str) -> String {
+        match &self.origin {
+            Origin::File { name, .. } => name.clone(),
+            _ => key.to_owned(),
+        }
+    }
+}
+
+/// Whether an image is as `side = { below = N }` or `side = { from = N }` asks,
+/// by its longer side.
+fn applies(condition: Option<Value>, image: ImageSpec) -> bool {
+    let side = i64::from(image.width.max(image.height));
+    let Some(Value::Table(bounds)) = condition else {
+        return false;
+    };
+    let bound = |name: &str| bounds.get(name).and_then(Value::as_integer);
+    bound("below").is_none_or(|below| side < below) && bound("from").is_none_or(|from| side >= from)
+}
+
+/// Turns steps into images and fills in the intervals that were left open.
+fn fill_training(training: &mut Table) {
+    let integer = |table: &Table, key: &str| table.get(key).and_then(Value::as_integer);
+    let batch = integer(training, "batch").unwrap_or(1).max(1);
+    if let Some(Value::Integer(steps)) = training.remove("steps") {
+        let images = steps.saturating_mul(batch);
+        training.insert("images".to_owned(), Value::Integer(images));
+    }
+    let images = integer(training, "images").unwrap_or(0).max(1);
+    let shares = [
+        ("report_every", 200),
+        ("sample_every", 10),
+        ("evaluate_every", 10),
+        ("checkpoint_every", 5),
+    ];
+    for (key, share) in shares {
+        let every = (images / share).max(batch);
+        training.entry(key).or_insert_with(|| Value::Integer(every));
+    }
+}
+
+/// Refuses numbers that cannot work, and builds the networks once to see that they fit the image.
+fn check(recipe: &Recipe) -> Result<(), RecipeError> {
+    let training = &recipe.training;
+    let positive = [
+        ("training.batch", training.batch as u64, "64"),
+        ("training.images", training.images, "400000"),
+        ("training.report_every", training.report_every, "2000"),
+        ("training.sample_every", training.sample_every, "40000"),
+        ("training.evaluate_every", training.evaluate_every, "40000"),
+        (
+            "training.checkpoint_every",
+            training.checkpoint_every,
+            "80000",
+        ),
+    ];
+    for (key, value, suggestion) in positive {
+        // TOML integers end at 2^63; batches beyond a million images fit no machine.
+        let most = if key == "training.batch" {
+            1 << 20
+        } else {
+            1 << 62
+        };
+        if value == 0 || value > most {
+            return Err(RecipeError::Range {
+                key,
+                value: value.to_string(),
+                reason: "leaves nothing to do, or never ends",
+                suggestion,
+            });
+        }
+    }
+    let (model, objective) = match (&recipe.model, &recipe.objective) {
+        (ModelConfig::Vae(_), Objective::Vae(_)) | (ModelConfig::Gan(_), Objective::Gan(_)) => {
+            ("", "")
+        }
+        (ModelConfig::Vae(_), Objective::Gan(_)) => ("vae", "gan"),
+        (ModelConfig::Gan(_), Objective::Vae(_)) => ("gan", "vae"),
+    };
+    if model != objective {
+        return Err(RecipeError::Mismatch { model, objective });
+    }
+    let optimizers = match &recipe.objective {
+        Objective::Vae(vae) => vec![&vae.optimizer],
+        Objective::Gan(gan) => {
+            if gan.discriminator_steps == 0 {
+                return Err(RecipeError::Range {
+                    key: "objective.gan.discriminator_steps",
+                    value: "0".to_owned(),
+                    reason: "never trains the discriminator",
+                    suggestion: "1",
+                });
+            }
+            vec![&gan.generator, &gan.discriminator]
+        }
+    };
+    for optimizer in optimizers {
+        let is_share = |value: f64| (0.0..1.0).contains(&value);
+        let bad = [
+            (
+                "rate",
+                optimizer.rate,
+                optimizer.rate.is_finite() && optimizer.rate >= 0.0,
+                "1e-3",
+            ),
+            ("beta1", optimizer.beta1, is_share(optimizer.beta1), "0.9"),
+            ("beta2", optimizer.beta2, is_share(optimizer.beta2), "0.999"),
+            (
+                "epsilon",
+                optimizer.epsilon,
+                optimizer.epsilon.is_finite() && optimizer.epsilon > 0.0,
+                "1e-8",
+            ),
+        ];
+        for (key, value, is_good, suggestion) in bad {
+            if !is_good {
+                return Err(RecipeError::Range {
+                    key,
+                    value: value.to_string(),
+                    reason: "is no setting that Adam can work with",
+                    suggestion,
+                });
+            }
+        }
+    }
+    let host = Init::blank(&Device::flex());
+    recipe.model.init(recipe.data.image, &host)?;
+    Ok(())
+}
+
+fn spec_value(image: ImageSpec) -> Value {
+    Value::try_from(image).unwrap_or_else(|_| Value::Table(Table::new()))
+}
+
+fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    let (parents, name) = path.rsplit_once('.').unwrap_or(("", path));
+    parents
+        .split('.')
+        .filter(|name| !name.is_empty())
+        .try_fold(table, |table, name| table.get(name)?.as_table())?
+        .get(name)
+}
+
+/// The table called `name`, made if it is absent or something else.
+fn table_at<'a>(root: &'a mut Table, name: &str) -> &'a mut Table {
+    let entry = root
+        .entry(name)
+        .or_insert_with(|| Value::Table(Table::new()));
+    if !entry.is_table() {
+        *entry = Value::Table(Table::new());
+    }
+    entry.as_table_mut().expect("it was just made a table")
+}

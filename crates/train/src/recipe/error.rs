@@ -1,0 +1,94 @@
+//! What can be wrong with a recipe.
+
+use std::path::PathBuf;
+use trompe_data::DataError;
+use trompe_models::ModelError;
+
+/// A recipe that cannot be used: wrong usage, not a failure.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// No preset has this name.
+    #[error("there is no preset `{name}`")]
+    #[diagnostic(help("{}", match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`? `trompe train --list` shows all"),
+        None => "`trompe train --list` shows all".to_owned(),
+    }))]
+    UnknownPreset {
+        /// What was asked for.
+        name: String,
+        /// The most similar name.
+        nearest: Option<&'static str>,
+    },
+    /// The recipe file cannot be read.
+    #[error("the recipe `{}` cannot be read: {source}", path.display())]
+    #[diagnostic(help("give the path of a TOML file, or a preset with `--preset`"))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is no TOML.
+    #[error("{place}: {message}")]
+    #[diagnostic(help("recipes are TOML; `trompe train --dry-run` prints one to start from"))]
+    Syntax {
+        /// File and line, or the flag.
+        place: String,
+        /// What the parser said.
+        message: String,
+    },
+    /// A key that no recipe has.
+    #[error("{place}: there is no key `{key}` in a recipe")]
+    #[diagnostic(help("{}", match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "`trompe train --dry-run` prints every key".to_owned(),
+    }))]
+    UnknownKey {
+        /// File and line, or the flag.
+        place: String,
+        /// Dotted.
+        key: String,
+        /// The most similar key beside it.
+        nearest: Option<String>,
+    },
+    /// A value of the wrong kind, or a missing one.
+    #[error("{place}: {message}")]
+    #[diagnostic(help("`trompe train --preset NAME --dry-run` prints a complete recipe"))]
+    Value {
+        /// File and line, or the flag; the key where neither is known.
+        place: String,
+        /// What was found and expected.
+        message: String,
+    },
+    /// A number out of range.
+    #[error("`{key} = {value}` {reason}")]
+    #[diagnostic(help("try `{key} = {suggestion}`"))]
+    Range {
+        /// Dotted.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// Why it cannot work.
+        reason: &'static str,
+        /// What usually works.
+        suggestion: &'static str,
+    },
+    /// Model and objective belong to different families.
+    #[error("`objective.{objective}` cannot train `model.{model}`")]
+    #[diagnostic(help("give both the same name"))]
+    Mismatch {
+        /// Family of the model.
+        model: &'static str,
+        /// Family of the objective.
+        objective: &'static str,
+    },
+    /// The source is unusable.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Data(#[from] DataError),
+    /// The networks cannot be built.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Model(#[from] ModelError),
+}

@@ -1,0 +1,160 @@
+//! The recipe: everything about a training run, as types.
+//!
+//! What a user types is partial (a preset's name, a file, a few flags); a
+//! [`RecipeBuilder`] lays these over each other and resolves them, once, into
+//! a [`Recipe`] in which nothing is left open. The resolved recipe written to
+//! the run directory trains the same run again.
+
+mod builder;
+mod error;
+mod layers;
+mod presets;
+
+pub use builder::{RecipeBuilder, Resolved};
+pub use error::RecipeError;
+pub use presets::{PRESETS, Preset};
+
+use serde::{Deserialize, Serialize};
+use trompe_data::{LabelChoice, Sampling};
+use trompe_images::{Crop, Filter, ImageSpec};
+use trompe_losses::AdversarialLoss;
+use trompe_models::ModelConfig;
+
+/// A resolved recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The preset's name, or what the file calls itself.
+    pub name: String,
+    /// All randomness of the run derives from it.
+    pub seed: u64,
+    /// Where images come from.
+    pub data: DataRecipe,
+    /// The networks.
+    pub model: ModelConfig,
+    /// What they minimise, and how.
+    pub objective: Objective,
+    /// How long, how much at a time, and what is written when.
+    pub training: Training,
+}
+
+/// Where images come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataRecipe {
+    /// A SOURCE as users type it.
+    pub source: String,
+    /// Size and channels of the images that the networks see.
+    pub image: ImageSpec,
+    /// What happens to images of another shape.
+    pub crop: Crop,
+    /// How they are resized.
+    pub filter: Filter,
+    /// Whether labels of the source are used.
+    pub labels: LabelChoice,
+    /// Where decoded images are kept.
+    pub cache: CacheMode,
+    /// How the next image is chosen.
+    pub sampling: Sampling,
+    /// Whether each image is flipped left to right half of the time.
+    pub flip: bool,
+}
+
+/// What the networks minimise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// The negative evidence lower bound.
+    Vae(VaeObjective),
+    /// A game of two.
+    Gan(GanObjective),
+}
+
+/// The negative evidence lower bound, its divergence weighed by beta.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VaeObjective {
+    /// Weight of the divergence (Higgins et al. 2017); 1 is the bound itself.
+    pub beta: f64,
+    /// Updates encoder and decoder.
+    pub optimizer: AdamConfig,
+}
+
+/// A game of two.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GanObjective {
+    /// What each player minimises.
+    pub loss: AdversarialLoss,
+    /// Updates of the discriminator for one of the generator.
+    pub discriminator_steps: usize,
+    /// Updates the generator.
+    pub generator: AdamConfig,
+    /// Updates the discriminator.
+    pub discriminator: AdamConfig,
+}
+
+/// Adam (Kingma and Ba 2015); with weight decay AdamW (Loshchilov and Hutter 2019).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AdamConfig {
+    /// Learning rate.
+    pub rate: f64,
+    /// Decay of the mean of the gradient.
+    pub beta1: f64,
+    /// Decay of the mean of the squared gradient.
+    pub beta2: f64,
+    /// Added to the root of the latter.
+    pub epsilon: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+/// How long, how much at a time, and what is written when. All but `batch` are
+/// numbers of images seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Images of one step.
+    pub batch: usize,
+    /// When training ends.
+    pub images: u64,
+    /// Half-life of the averaged weights; 0 averages nothing.
+    pub average_half_life: u64,
+    /// Between two reports.
+    pub report_every: u64,
+    /// Between two sheets of samples.
+    pub sample_every: u64,
+    /// Between two evaluations.
+    pub evaluate_every: u64,
+    /// Between two checkpoints.
+    pub checkpoint_every: u64,
+}
+
+/// Where decoded images are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheMode {
+    /// In memory as far as a gibibyte reaches.
+    Auto,
+    /// In memory, all of them.
+    Ram,
+    /// Nowhere: each is decoded whenever it is needed.
+    None,
+}
+
+impl CacheMode {
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::Auto => 1 << 30,
+            Self::Ram => u64::MAX,
+            Self::None => 0,
+        }
+    }
+}
+
+impl Recipe {
+    /// Generator (or VAE) updates until the end.
+    pub fn steps(&self) -> u64 {
+        self.training.images.div_ceil(self.training.batch as u64)
+    }
+
+    /// The recipe as TOML; reading it back gives the same recipe.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a recipe has no keys that are not strings")
+    }
+}

@@ -1,0 +1,57 @@
+//! Recipes shipped inside the library.
+
+use crate::recipe::RecipeError;
+
+/// A recipe with a name.
+#[derive(Debug, Clone, Copy)]
+pub struct Preset {
+    /// What users type.
+    pub name: &'static str,
+    /// `vae` or `gan`.
+    pub family: &'static str,
+    /// One line for lists.
+    pub summary: &'static str,
+    pub(crate) text: &'static str,
+}
+
+/// What every recipe starts from.
+pub(crate) const DEFAULTS: &str = include_str!("../../../../recipes/defaults.toml");
+
+/// All presets, the default one first.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "vae",
+        family: "vae",
+        summary: "convolutional VAE that fits the image size (the default)",
+        text: include_str!("../../../../recipes/vae.toml"),
+    },
+    Preset {
+        name: "vae-mlp",
+        family: "vae",
+        summary: "dense VAE, 400-20-400, for digits",
+        text: include_str!("../../../../recipes/vae-mlp.toml"),
+    },
+    Preset {
+        name: "dcgan",
+        family: "gan",
+        summary: "DCGAN, at 64 px exactly as published",
+        text: include_str!("../../../../recipes/dcgan.toml"),
+    },
+    Preset {
+        name: "gan-mlp",
+        family: "gan",
+        summary: "dense GAN",
+        text: include_str!("../../../../recipes/gan-mlp.toml"),
+    },
+];
+
+/// The preset of the given name.
+pub(crate) fn find(name: &str) -> Result<&'static Preset, RecipeError> {
+    if let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) {
+        return Ok(preset);
+    }
+    Err(RecipeError::UnknownPreset {
+        name: name.to_owned(),
+        nearest: super::layers::nearest(name, PRESETS.iter().map(|preset| preset.name)),
+    })
+}

@@ -1,0 +1,28 @@
+//! One update each: the files a reader came for.
+
+pub(crate) mod gan;
+pub(crate) mod vae;
+
+use burn::tensor::Tensor;
+
+/// What one update sees.
+pub(crate) struct Round {
+    /// `[batch, channels, height, width]`, in the model's value range
+    pub(crate) images: Tensor<4>,
+    /// `[batch, latent]`, standard normal
+    pub(crate) noise: Tensor<2>,
+}
+
+/// What a step measured. The numbers stay on the device until a report reads them.
+#[derive(Debug, Default)]
+pub(crate) struct StepReport {
+    /// Names and scalars `[1]`, outside autodiff.
+    pub(crate) losses: Vec<(&'static str, Tensor<1>)>,
+}
+
+impl StepReport {
+    fn with(mut self, name: &'static str, value: Tensor<1>) -> Self {
+        self.losses.push((name, value.inner()));
+        self
+    }
+}

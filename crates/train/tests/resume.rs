@@ -1,0 +1,105 @@
+//! A run that stops and goes on is the run that never stopped.
+
+use burn::tensor::Device;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use trompe_train::{Event, Outcome, RecipeBuilder, RunDir, TrainError, fit};
+
+/// A short training of `preset`, tiny enough for a test.
+fn short(preset: &str) -> RecipeBuilder {
+    let builder = RecipeBuilder::preset(preset).unwrap();
+    let settings = [
+        ("training.batch", "16"),
+        ("training.steps", "12"),
+        ("training.report_every", "16"),
+        ("training.sample_every", "96"),
+        ("training.evaluate_every", "96"),
+        ("training.checkpoint_every", "48"),
+        ("training.average_half_life", "64"),
+    ];
+    settings.into_iter().fold(builder, |builder, (key, value)| {
+        builder.set("--set", key, value)
+    })
+}
+
+/// Trains in `path`, raising the stop flag after `stop_after` progress reports.
+fn train(recipe: RecipeBuilder, path: &Path, stop_after: usize) -> Outcome {
+    let run = match RunDir::open(path) {
+        Ok(run) => run,
+        Err(_) => RunDir::create(path).unwrap(),
+    };
+    let resolved = recipe.resolve().unwrap();
+    std::fs::write(run.recipe(), resolved.recipe.to_toml()).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut reports = 0;
+    let mut observer = |event: &Event| -> Result<(), TrainError> {
+        reports += usize::from(matches!(event, Event::Progress(_)));
+        stop.store(reports >= stop_after, Ordering::Relaxed);
+        Ok(())
+    };
+    fit(resolved, &run, &Device::flex(), &mut observer, &stop).unwrap()
+}
+
+fn snapshot(path: &Path) -> Vec<u8> {
+    std::fs::read(path.join("snapshots/latest.safetensors")).unwrap()
+}
+
+fn stopped_and_whole_runs_end_in_the_same_bytes(preset: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
+    train(short(preset), &whole, usize::MAX);
+    for stop_after in [5, 3] {
+        let outcome = train(short(preset), &stopped, stop_after);
+        assert!(matches!(outcome, Outcome::Interrupted(_)), "{outcome:?}");
+    }
+    let outcome = train(short(preset), &stopped, usize::MAX);
+    assert!(
+        matches!(&outcome, Outcome::Done(done) if done.step == 12),
+        "{outcome:?}"
+    );
+    assert!(snapshot(&whole) == snapshot(&stopped));
+}
+
+#[test]
+fn a_stopped_vae_ends_in_the_same_bytes() {
+    stopped_and_whole_runs_end_in_the_same_bytes("vae");
+}
+
+#[test]
+fn a_stopped_gan_ends_in_the_same_bytes() {
+    stopped_and_whole_runs_end_in_the_same_bytes("dcgan");
+}
+
+#[test]
+fn another_seed_ends_in_other_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    train(short("vae-mlp"), &one, usize::MAX);
+    train(
+        short("vae-mlp").set("--seed", "seed", "1"),
+        &other,
+        usize::MAX,
+    );
+    assert!(snapshot(&one) != snapshot(&other));
+}
+
+#[test]
+fn a_damaged_checkpoint_falls_back_to_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, damaged) = (folder.path().join("whole"), folder.path().join("damaged"));
+    train(short("vae"), &whole, usize::MAX);
+    train(short("vae"), &damaged, 7);
+    let mut checkpoints: Vec<_> = std::fs::read_dir(damaged.join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    checkpoints.sort();
+    assert_eq!(checkpoints.len(), 2, "{checkpoints:?}");
+    let newest = &checkpoints[1];
+    let mut bytes = std::fs::read(newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(newest, bytes).unwrap();
+    train(short("vae"), &damaged, usize::MAX);
+    assert!(snapshot(&whole) == snapshot(&damaged));
+}
