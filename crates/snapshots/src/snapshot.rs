@@ -33,6 +33,7 @@ pub struct Description {
 pub struct Snapshot {
     path: PathBuf,
     description: Description,
+    digest: String,
     weights: BTreeMap<String, TensorData>,
 }
 
@@ -83,7 +84,7 @@ impl Snapshot {
     /// # Errors
     /// As [`TensorFile::read`], and [`SnapshotError::Foreign`] for another file of Trompe.
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
-        let file = TensorFile::read(path)?;
+        let (file, digest) = TensorFile::read_sealed(path)?;
         let contents: Contents =
             serde_json::from_value(file.metadata).map_err(|error| SnapshotError::Foreign {
                 path: path.to_owned(),
@@ -94,6 +95,7 @@ impl Snapshot {
         Ok(Self {
             path: path.to_owned(),
             description: contents.description,
+            digest,
             weights: file.tensors,
         })
     }
@@ -106,6 +108,11 @@ impl Snapshot {
     /// What it says about its weights.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// A hash of description and weights: the same for the same content, wherever it lies.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The weights and states by name.
@@ -225,6 +232,20 @@ mod tests {
         assert_eq!(to_tensors(&opened), to_tensors(&model(1)));
         assert_ne!(to_tensors(&opened), to_tensors(&model(2)));
         assert!(snapshot.weights().contains_key("encoder.hidden.0.weight"));
+    }
+
+    #[test]
+    fn the_digest_tells_models_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let digest = |seed| {
+            Snapshot::write(&path, &model(seed), &description()).unwrap();
+            Snapshot::open(&path).unwrap().digest().to_owned()
+        };
+        let (one, other) = (digest(1), digest(2));
+        assert_eq!(one.len(), 64);
+        assert_ne!(one, other);
+        assert_eq!(one, digest(1));
     }
 
     #[test]

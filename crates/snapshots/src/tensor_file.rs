@@ -127,10 +127,11 @@ impl TensorFile {
     /// [`SnapshotError::Read`], [`SnapshotError::Damaged`], [`SnapshotError::Newer`], and
     /// [`SnapshotError::Foreign`] for a safetensors file that Trompe did not write.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
-        let damaged = |reason: String| SnapshotError::Damaged {
-            path: path.to_owned(),
-            reason,
-        };
+        Ok(Self::read_sealed(path)?.0)
+    }
+
+    /// The same with the checksum of the description, which stands for the whole content.
+    pub(crate) fn read_sealed(path: &Path) -> Result<(Self, String), SnapshotError> {
         let unreadable = |source| SnapshotError::Read {
             path: path.to_owned(),
             source,
@@ -141,9 +142,21 @@ impl TensorFile {
             let kind = io::ErrorKind::InvalidInput;
             return Err(unreadable(io::Error::new(kind, "it is not a file")));
         }
+        Self::parse(path, &mut file, about.len())
+    }
 
-        let header = read_header(&mut file, about.len()).map_err(damaged)?;
-        let envelope = envelope(path, &header)?;
+    /// Understands the `length` bytes of a file; `path` is for messages only.
+    fn parse(
+        path: &Path,
+        file: &mut impl Read,
+        length: u64,
+    ) -> Result<(Self, String), SnapshotError> {
+        let damaged = |reason: String| SnapshotError::Damaged {
+            path: path.to_owned(),
+            reason,
+        };
+        let header = read_header(file, length).map_err(damaged)?;
+        let (envelope, digest) = envelope(path, &header)?;
         let mut tensors = BTreeMap::new();
         for name in header.offset_keys() {
             // Names come from the header itself.
@@ -151,7 +164,7 @@ impl TensorFile {
                 continue;
             };
             let (start, end) = info.data_offsets;
-            let bytes = read_exactly(&mut file, end - start)
+            let bytes = read_exactly(file, end - start)
                 .map_err(|error| damaged(format!("tensor `{name}` cannot be read: {error}")))?;
             match envelope.tensors.get(&name) {
                 Some(promised) if *promised == checksum(info, &bytes) => {}
@@ -173,16 +186,16 @@ impl TensorFile {
             .find(|name| !tensors.contains_key(*name))
         {
             Some(lost) => Err(damaged(format!("tensor `{lost}` is missing"))),
-            None => Ok(Self {
-                metadata: envelope.contents,
-                tensors,
-            }),
+            None => {
+                let metadata = envelope.contents;
+                Ok((Self { metadata, tensors }, digest))
+            }
         }
     }
 }
 
 /// The header of a file of `length` bytes; afterwards the file stands at the first tensor.
-fn read_header(file: &mut File, length: u64) -> Result<Metadata, String> {
+fn read_header(file: &mut impl Read, length: u64) -> Result<Metadata, String> {
     let short = || format!("with {length} bytes it is too short for a safetensors file");
     let mut size = [0; 8];
     file.read_exact(&mut size).map_err(|_| short())?;
@@ -207,8 +220,8 @@ fn read_header(file: &mut File, length: u64) -> Result<Metadata, String> {
     }
 }
 
-/// Our own description, if it is there, known and unharmed.
-fn envelope(path: &Path, header: &Metadata) -> Result<Envelope, SnapshotError> {
+/// Our own description and its checksum, if it is there, known and unharmed.
+fn envelope(path: &Path, header: &Metadata) -> Result<(Envelope, String), SnapshotError> {
     let damaged = |reason: String| SnapshotError::Damaged {
         path: path.to_owned(),
         reason,
@@ -235,15 +248,13 @@ fn envelope(path: &Path, header: &Metadata) -> Result<Envelope, SnapshotError> {
                 known: FORMAT,
             });
         }
-        _ if !is_sealed(text) => {
-            return Err(damaged(
-                "its description is not what was written".to_owned(),
-            ));
-        }
         _ => {}
     }
-    serde_json::from_value(value)
-        .map_err(|error| damaged(format!("its description cannot be understood: {error}")))
+    let digest = unsealed(text)
+        .ok_or_else(|| damaged("its description is not what was written".to_owned()))?;
+    let envelope = serde_json::from_value(value)
+        .map_err(|error| damaged(format!("its description cannot be understood: {error}")))?;
+    Ok((envelope, digest.to_owned()))
 }
 
 /// The canonical JSON of an object, with the checksum of all that follows as its first entry.
@@ -254,21 +265,16 @@ fn sealed(object: &Value) -> String {
     format!(r#"{{"checksum":"{checksum}"{rest}"#)
 }
 
-/// Whether a text is what [`sealed`] made of some object. The text itself is compared, and not what
-/// its numbers would be spelled as today.
-fn is_sealed(text: &str) -> bool {
-    let Some((checksum, _)) = text
-        .strip_prefix(r#"{"checksum":""#)
-        .and_then(|text| text.split_once('"'))
-    else {
-        return false;
-    };
-    let rest = &text[r#"{"checksum":"""#.len() + checksum.len()..];
-    checksum == hexadecimal(&Sha256::digest(rest))
+/// The checksum of a text that [`sealed`] made, if it is right. The text itself is compared, and not
+/// what its numbers would be spelled as today.
+fn unsealed(text: &str) -> Option<&str> {
+    let (checksum, _) = text.strip_prefix(r#"{"checksum":""#)?.split_once('"')?;
+    let rest = text.get(r#"{"checksum":"""#.len() + checksum.len()..)?;
+    (checksum == hexadecimal(&Sha256::digest(rest))).then_some(checksum)
 }
 
 /// Bytes from a file, asking for memory in a way that can fail.
-fn read_exactly(file: &mut File, count: usize) -> io::Result<Vec<u8>> {
+fn read_exactly(file: &mut impl Read, count: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(count)?;
     bytes.resize(count, 0);
@@ -368,6 +374,11 @@ mod tests {
         (folder, path, bytes)
     }
 
+    fn parsed(bytes: &[u8]) -> Result<TensorFile, SnapshotError> {
+        let (file, _) = TensorFile::parse(Path::new("a file"), &mut &*bytes, bytes.len() as u64)?;
+        Ok(file)
+    }
+
     #[test]
     fn what_was_written_is_read() {
         let (_folder, path, _) = written(&example());
@@ -403,7 +414,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
-        let (_folder, path, bytes) = written(&example());
+        let (_folder, _, bytes) = written(&example());
         // Spaces at the end of the header may become other white space, which means the same.
         let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let padding = bytes[..header]
@@ -415,34 +426,32 @@ mod tests {
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
                 flipped[place] ^= 1 << bit;
-                std::fs::write(&path, &flipped).unwrap();
-                let error = TensorFile::read(&path).expect_err("a flipped bit was believed");
-                assert!(!matches!(error, SnapshotError::Read { .. }), "{error}");
+                assert!(
+                    parsed(&flipped).is_err(),
+                    "bit {bit} of byte {place} was believed"
+                );
             }
         }
         for length in 0..bytes.len() {
-            std::fs::write(&path, &bytes[..length]).unwrap();
-            let error = TensorFile::read(&path).unwrap_err();
+            let error = parsed(&bytes[..length]).unwrap_err();
             assert!(matches!(error, SnapshotError::Damaged { .. }), "{error}");
         }
-        std::fs::write(&path, [bytes.as_slice(), b"more"].concat()).unwrap();
-        let error = TensorFile::read(&path).unwrap_err();
+        let error = parsed(&[bytes.as_slice(), b"more"].concat()).unwrap_err();
         assert!(error.to_string().contains("goes on"), "{error}");
     }
 
     #[test]
     fn a_damaged_tensor_is_named() {
-        let (_folder, path, mut bytes) = written(&example());
+        let (_folder, _, mut bytes) = written(&example());
         // The last bytes of the file are the u8 tensor.
         *bytes.last_mut().unwrap() ^= 1;
-        std::fs::write(&path, bytes).unwrap();
-        let error = TensorFile::read(&path).unwrap_err();
+        let error = parsed(&bytes).unwrap_err();
         assert!(error.to_string().contains("`c.bytes`"), "{error}");
     }
 
     #[test]
     fn a_newer_format_is_refused_as_such() {
-        let (_folder, path, bytes) = written(&example());
+        let (_folder, _, bytes) = written(&example());
         let version = br#"\"format\":1"#;
         let at = bytes
             .windows(version.len())
@@ -450,8 +459,7 @@ mod tests {
             .unwrap();
         let mut newer = bytes;
         newer[at + version.len() - 1] = b'2';
-        std::fs::write(&path, newer).unwrap();
-        let error = TensorFile::read(&path).unwrap_err();
+        let error = parsed(&newer).unwrap_err();
         assert!(
             matches!(
                 error,
@@ -483,8 +491,6 @@ mod tests {
     /// Headers that promise more than there is, and nested deeper than a parser should follow.
     #[test]
     fn hostile_headers_are_refused_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("hostile.safetensors");
         let headers = [
             r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#.to_owned(),
             r#"{"a":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,18446744073709551615]}}"#.to_owned(),
@@ -494,15 +500,11 @@ mod tests {
         ];
         for header in headers {
             let size = (header.len() as u64).to_le_bytes();
-            std::fs::write(&path, [size.as_slice(), header.as_bytes()].concat()).unwrap();
-            let error = TensorFile::read(&path).unwrap_err();
+            let error = parsed(&[size.as_slice(), header.as_bytes()].concat()).unwrap_err();
             assert!(matches!(error, SnapshotError::Damaged { .. }), "{error}");
         }
-        std::fs::write(&path, u64::MAX.to_le_bytes()).unwrap();
-        assert!(matches!(
-            TensorFile::read(&path),
-            Err(SnapshotError::Damaged { .. })
-        ));
+        let error = parsed(&u64::MAX.to_le_bytes()).unwrap_err();
+        assert!(matches!(error, SnapshotError::Damaged { .. }), "{error}");
     }
 
     #[test]
