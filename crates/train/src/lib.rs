@@ -3,8 +3,8 @@
 //! A [`RecipeBuilder`] turns what a user typed into a [`Recipe`]; [`fit`] trains it, one step file
 //! for each family under `step/`, and leaves checkpoints from which it goes on exactly.
 //! A [`RunDir`] is what a training leaves behind; [`Event`]s are what it tells while it goes on, to
-//! whoever is an [`Observer`]: the [`Journal`], whose lines make a [`History`] again, and
-//! [`TensorBoard`].
+//! whoever is an [`Observer`]: the [`Journal`], whose lines make a [`History`] again,
+//! [`TensorBoard`], and the [`ReportKeeper`].
 
 mod average;
 mod checkpoint;
@@ -17,6 +17,7 @@ mod noise;
 mod observer;
 mod optimizer;
 mod recipe;
+mod report;
 mod run_dir;
 mod samples;
 mod step;
@@ -35,5 +36,6 @@ pub use recipe::{
     AdamConfig, CacheMode, DataRecipe, GanObjective, Objective, PRESETS, Preset, Recipe,
     RecipeBuilder, RecipeError, Resolved, Training, VaeObjective,
 };
+pub use report::{NextCommand, ReportKeeper, duration, label, next_commands, write_report};
 pub use run_dir::RunDir;
 pub use tensorboard::TensorBoard;
