@@ -102,9 +102,8 @@ impl ConvDecoder {
         let up = |channels: [usize; 2], stage: usize, init: &Init| {
             // 3x3, stride 2, padding 1 makes 2 * side - 1; odd sides want no more.
             let mut options = ConvTranspose2dOptions::new(2, 1, 0);
-            for axis in 0..2 {
-                options.output_padding[axis] = sides[stage][axis] + 1 - 2 * sides[stage + 1][axis];
-            }
+            options.output_padding =
+                std::array::from_fn(|axis| sides[stage][axis] + 1 - 2 * sides[stage + 1][axis]);
             ConvTranspose2d::new(channels, [3, 3], options, Initialization::FanIn, init)
         };
         let blocks = (1..stages)
