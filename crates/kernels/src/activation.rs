@@ -15,8 +15,9 @@ pub enum Activation {
     Identity,
     /// max(x, 0)
     Relu,
-    /// x where positive, elsewhere x times the slope, which must not be negative.
-    LeakyRelu(f32),
+    /// x where positive, elsewhere x times the slope, which must not be negative. In f64, so
+    /// that computations in f64 see 0.2 and not the f32 nearest to it.
+    LeakyRelu(f64),
     /// x * sigmoid(x), "swish" (Elfwing et al. 2017).
     Silu,
     /// Hyperbolic tangent.
@@ -158,7 +159,7 @@ macro_rules! with_function {
                 $body
             }
             functions::Activation::LeakyRelu(slope) => {
-                let $function = functions::LeakyRelu(slope);
+                let $function = functions::LeakyRelu(slope as f32);
                 $body
             }
             functions::Activation::Silu => {
@@ -301,7 +302,7 @@ pub(crate) mod oracle {
         match activation {
             Activation::Identity => x,
             Activation::Relu => x.max(0.0),
-            Activation::LeakyRelu(slope) => x.max(x * f64::from(slope)),
+            Activation::LeakyRelu(slope) => x.max(x * slope),
             Activation::Silu => x / (1.0 + (-x).exp()),
             Activation::Tanh => x.tanh(),
             Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),

@@ -10,7 +10,7 @@ pub enum Activation {
     /// `max(x, 0)`.
     Relu,
     /// `x` where positive, `slope * x` elsewhere.
-    LeakyRelu(f32),
+    LeakyRelu(f64),
     /// `x * sigmoid(x)`.
     Silu,
     /// Hyperbolic tangent.
@@ -27,7 +27,11 @@ pub fn activate<const D: usize>(features: Tensor<D>, function: Activation) -> Te
     match function {
         Activation::Identity => features,
         Activation::Relu => activation::relu(features),
-        Activation::LeakyRelu(slope) => activation::leaky_relu(features, f64::from(slope)),
+        Activation::LeakyRelu(slope) => {
+            // Burn's own has slope 1 at zero; PyTorch and our kernels have the lower one there.
+            let is_low = features.clone().lower_equal_elem(0.0);
+            features.clone().mask_where(is_low, features * slope)
+        }
         Activation::Silu => activation::silu(features),
         Activation::Tanh => activation::tanh(features),
         Activation::Sigmoid => activation::sigmoid(features),

@@ -163,7 +163,7 @@ impl Finish<'_> {
         let simple = match self.activation {
             None | Some(Activation::Identity) => Some(Simple::Identity),
             Some(Activation::Relu) => Some(Simple::Relu),
-            Some(Activation::LeakyRelu(slope)) => Some(Simple::LeakyRelu(slope)),
+            Some(Activation::LeakyRelu(slope)) => Some(Simple::LeakyRelu(slope as f32)),
             Some(_) => None,
         };
         let run = |bias, simple, partials| {
