@@ -1,10 +1,9 @@
 """A whole GAN step, discriminator then generator, in f64 and f32: every gradient, batch norm, Adam.
 
-Six fixtures, batch 4, latent 8:
+Five fixtures, batch 4, latent 8:
 
-- `dcgan_step_16`: images 16x16x3, generator widths 12 and 8, discriminator widths 6 and 10
-- `dcgan_step_8`: images 8x8x1, generator width 12, discriminator width 6 (so no batch norm in the discriminator)
-- `dcgan_step_8_from_2`: images 8x8x1, but the first and the last convolution are 2x2; widths as for 16x16
+- `dcgan_step_16`: images 16x16x3, generator widths 16 and 8, discriminator widths 6 and 12
+- `dcgan_step_8`: images 8x8x1, the same widths, but the first and the last convolution are 2x2
 - `dcgan_step_16_minimax`, `dcgan_step_8_minimax`: the generator minimises mean log(1 - D(G(z))) as published, instead of
   -mean log D(G(z))
 - `gan_mlp_step`: a dense GAN for images 8x8x1, hidden widths 14 and 10 in the generator, 12 and 6 in the discriminator
@@ -131,8 +130,9 @@ def write(name, seed, about, shape, build, loss_of=non_saturating, **settings):
     fixture.save()
 
 
-def write_dcgan(name, seed, shape, generator_widths, discriminator_widths, loss_of=non_saturating, smallest=4):
-    channels = shape[0]
+def write_dcgan(name, seed, shape, loss_of):
+    channels, side, _ = shape
+    generator_widths, discriminator_widths, smallest = [16, 8], [6, 12], side // 4
     write(
         name,
         seed,
@@ -150,9 +150,8 @@ def write_dcgan(name, seed, shape, generator_widths, discriminator_widths, loss_
 
 
 for suffix, loss_of in (("", non_saturating), ("_minimax", minimax)):
-    write_dcgan(f"dcgan_step_16{suffix}", 41, (3, 16, 16), [12, 8], [6, 10], loss_of)
-    write_dcgan(f"dcgan_step_8{suffix}", 42, (1, 8, 8), [12], [6], loss_of)
-write_dcgan("dcgan_step_8_from_2", 43, (1, 8, 8), [12, 8], [6, 10], smallest=2)
+    write_dcgan(f"dcgan_step_16{suffix}", 41, (3, 16, 16), loss_of)
+    write_dcgan(f"dcgan_step_8{suffix}", 42, (1, 8, 8), loss_of)
 write(
     "gan_mlp_step",
     44,
