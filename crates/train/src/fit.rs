@@ -122,13 +122,7 @@ impl<'a> Fit<'a> {
             ..LoaderConfig::default()
         };
         let loader = Loader::new(Arc::clone(source), training, config)?;
-        let setting = Setting {
-            seed: recipe.seed,
-            batch: recipe.training.batch,
-            latent: recipe.model.latent(),
-            half_life: recipe.training.average_half_life,
-            device: device.clone(),
-        };
+        let setting = Setting::new(&recipe, device);
 
         let untrained = Trainee::new(&recipe, device)?;
         let mut damaged = Vec::new();

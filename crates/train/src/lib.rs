@@ -21,6 +21,7 @@ mod report;
 mod run_dir;
 mod samples;
 mod step;
+mod stepper;
 mod tensorboard;
 mod trainee;
 
@@ -38,4 +39,5 @@ pub use recipe::{
 };
 pub use report::{NextCommand, ReportKeeper, duration, label, next_commands, write_report};
 pub use run_dir::RunDir;
+pub use stepper::Stepper;
 pub use tensorboard::TensorBoard;

@@ -40,6 +40,18 @@ pub(crate) struct Setting {
     pub(crate) device: Device,
 }
 
+impl Setting {
+    pub(crate) fn new(recipe: &Recipe, device: &Device) -> Self {
+        Self {
+            seed: recipe.seed,
+            batch: recipe.training.batch,
+            latent: recipe.model.latent(),
+            half_life: recipe.training.average_half_life,
+            device: device.clone(),
+        }
+    }
+}
+
 impl Trainee {
     /// Networks as the recipe draws them, untrained.
     pub(crate) fn new(recipe: &Recipe, device: &Device) -> Result<Self, ModelError> {

@@ -1,0 +1,64 @@
+//! `cargo xtask bench`: our steps beside PyTorch's, in turn, in one run.
+
+mod memory;
+mod ours;
+mod peers;
+
+use clap::{Args, Subcommand};
+use std::error::Error;
+use std::path::PathBuf;
+
+/// Kinds of benchmarks.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Lets our steps and PyTorch's take turns and prints ratios of medians.
+    Peers(Peers),
+    /// Runs rounds of one of our steps when told to on standard input
+    /// (`round`, `quit`), answering like `benchsuite/peers/torch_peer.py`.
+    Ours(Ours),
+}
+
+/// Flags of `bench peers`.
+#[derive(Args)]
+pub(crate) struct Peers {
+    /// Steps to compare; all by default.
+    #[arg(long = "step", value_name = "STEP")]
+    steps: Vec<String>,
+    /// Variants of PyTorch.
+    #[arg(long = "variant", value_name = "VARIANT",
+        default_values = ["default", "channels-last", "tuned", "compiled"])]
+    variants: Vec<String>,
+    /// Threads on both sides.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Turns of each side.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Python with PyTorch; by default a virtual environment `.venv` that is made if it is absent.
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Where raw numbers are kept, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Flags of `bench ours`.
+#[derive(Args)]
+pub(crate) struct Ours {
+    /// The step to run.
+    #[arg(long)]
+    step: String,
+    /// Worker threads.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Runs so many rounds and stops, instead of listening.
+    #[arg(long)]
+    rounds: Option<usize>,
+}
+
+pub(crate) fn run(bench: Bench) -> Result<(), Box<dyn Error>> {
+    match bench {
+        Bench::Peers(peers) => peers::run(&peers),
+        Bench::Ours(ours) => ours::run(&ours),
+    }
+}

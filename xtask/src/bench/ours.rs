@@ -1,0 +1,184 @@
+//! Our side: one step, one process, round by round.
+
+use super::{Ours, memory};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use serde_json::json;
+use std::error::Error;
+use std::io::BufRead;
+use std::time::Instant;
+use trompe_layers::{Init, Pass};
+use trompe_models::{Generator, Model};
+use trompe_random::Stream;
+use trompe_train::{RecipeBuilder, Stepper};
+
+/// Rounds repeat a short step until so many seconds have passed.
+const SHORTEST_ROUND: f64 = 0.25;
+const WARM_UP: usize = 3;
+
+/// A step by name: preset and settings, so that the shipped recipes are what is timed.
+const TRAINING: &[(&str, &str, &[(&str, &str)])] = &[
+    (
+        "dcgan64",
+        "dcgan",
+        &[
+            ("data.source", "builtin:sprites-color"),
+            ("data.size", "64"),
+            ("training.batch", "64"),
+            ("training.average_half_life", "0"),
+        ],
+    ),
+    (
+        "dcgan8-from-2",
+        "dcgan",
+        &[
+            ("data.source", "builtin:digits"),
+            ("training.batch", "64"),
+            ("training.average_half_life", "0"),
+        ],
+    ),
+    (
+        "vae-conv64",
+        "vae",
+        &[
+            ("data.source", "builtin:sprites-color"),
+            ("data.size", "64"),
+            ("training.batch", "64"),
+            ("training.average_half_life", "0"),
+            ("model.vae.latent", "128"),
+            ("model.vae.likelihood", "bernoulli"),
+            (
+                "model.vae.network",
+                "{ conv = { widths = [32, 64, 128, 256] } }",
+            ),
+        ],
+    ),
+    (
+        "vae-mlp",
+        "vae-mlp",
+        &[
+            ("data.source", "builtin:digits"),
+            ("data.size", "28"),
+            ("training.batch", "128"),
+        ],
+    ),
+];
+
+/// Names of all steps that we have.
+pub(crate) fn steps() -> impl Iterator<Item = &'static str> {
+    TRAINING
+        .iter()
+        .map(|(name, _, _)| *name)
+        .chain(["dcgan64-generate"])
+}
+
+pub(crate) fn run(arguments: &Ours) -> Result<(), Box<dyn Error>> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.threads)
+        .build_global()?;
+    let before = memory::mebibytes("VmRSS");
+    let (mut step, images) = build(&arguments.step)?;
+    let mut time = |repetitions: usize| {
+        let begin = Instant::now();
+        for _ in 0..repetitions {
+            step();
+        }
+        begin.elapsed().as_secs_f64() / repetitions as f64
+    };
+    let mut estimate = f64::INFINITY;
+    for _ in 0..WARM_UP {
+        estimate = time(1);
+    }
+    let repetitions = (SHORTEST_ROUND / estimate).ceil().max(1.0) as usize;
+    println!(
+        "{}",
+        json!({
+            "event": "ready", "peer": "trompe", "version": env!("CARGO_PKG_VERSION"),
+            "step": arguments.step, "variant": "default", "threads": arguments.threads,
+            "images_a_step": images, "steps_a_round": repetitions,
+        })
+    );
+    let mut rounds = Vec::new();
+    let mut round = || {
+        let seconds = time(repetitions);
+        println!("{}", json!({"event": "round", "seconds_a_step": seconds}));
+        rounds.push(seconds);
+    };
+    match arguments.rounds {
+        Some(count) => (0..count).for_each(|_| round()),
+        None => {
+            for line in std::io::stdin().lock().lines() {
+                match line?.trim() {
+                    "round" => round(),
+                    _ => break,
+                }
+            }
+        }
+    }
+    rounds.sort_by(f64::total_cmp);
+    println!(
+        "{}",
+        json!({
+            "event": "done", "rounds": rounds.len(),
+            "median_seconds_a_step": rounds.get(rounds.len() / 2),
+            "peak_mib": memory::mebibytes("VmHWM"), "before_mib": before,
+        })
+    );
+    Ok(())
+}
+
+/// A closure that runs one step, and the images that it sees.
+fn build(name: &str) -> Result<(Box<dyn FnMut()>, usize), Box<dyn Error>> {
+    let device = Device::flex();
+    if name == "dcgan64-generate" {
+        let recipe = RecipeBuilder::preset("dcgan")?
+            .set("--data", "data.source", "builtin:sprites-color")
+            .resolve()?
+            .recipe;
+        let model = recipe
+            .model
+            .init(recipe.data.image, &Init::new(0, &device))?;
+        let latents = uniform::<2>([64, recipe.model.latent()], &device);
+        let Model::Gan(gan) = model else {
+            return Err("the preset `dcgan` is no GAN".into());
+        };
+        let step = move || {
+            let images = gan
+                .generator
+                .generate(latents.clone(), &mut Pass::inference());
+            std::hint::black_box(images);
+        };
+        return Ok((Box::new(step), 64));
+    }
+    let (_, preset, settings) = TRAINING
+        .iter()
+        .find(|(step, _, _)| *step == name)
+        .ok_or_else(|| format!("there is no step `{name}`"))?;
+    let recipe = settings
+        .iter()
+        .fold(RecipeBuilder::preset(preset)?, |recipe, (key, value)| {
+            recipe.set("bench", key, value)
+        })
+        .resolve()?
+        .recipe;
+    let batch = recipe.training.batch;
+    let image = recipe.data.image;
+    let shape = [
+        batch,
+        image.height as usize,
+        image.width as usize,
+        image.channels.count(),
+    ];
+    let images = uniform::<4>(shape, &device).permute([0, 3, 1, 2]);
+    let mut stepper = Stepper::new(&recipe, &device)?;
+    let step = move || {
+        std::hint::black_box(stepper.step(&images));
+    };
+    Ok((Box::new(step), batch))
+}
+
+fn uniform<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    let mut stream = Stream::new(0, "benchmark");
+    let count: usize = shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|_| stream.uniform_f32()).collect();
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
+}
