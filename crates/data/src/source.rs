@@ -4,6 +4,7 @@ pub(crate) mod array;
 pub(crate) mod builtin;
 pub(crate) mod bytes;
 pub(crate) mod files;
+pub(crate) mod synthetic;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -45,9 +46,9 @@ pub trait Source: Send + Sync {
         Levels::FULL
     }
 
-    /// Width and height of one image, if they are known without decoding it.
-    fn size(&self, _index: usize) -> Option<(u32, u32)> {
-        self.spec().map(|spec| (spec.width, spec.height))
+    /// Size and channels of one image as it is stored, if they are known without decoding it.
+    fn spec_of(&self, _index: usize) -> Option<ImageSpec> {
+        self.spec()
     }
 
     /// The names of the classes, in the order of the labels; none without labels.

@@ -112,7 +112,21 @@ fn time_layer(layer: &Layer, rounds: usize) {
             layer.name
         );
     };
-    // As a training step has it: weights change between calls, so each is prepared anew.
+    let prepared = Prepared::forward(geometry, &weights);
+    report(
+        "forward, prepared",
+        median(rounds, || {
+            prepared.run(&input, Epilogue::default(), &mut output);
+        }),
+    );
+    let prepared = Prepared::input_gradient(geometry, &weights);
+    report(
+        "input gradient, prepared",
+        median(rounds, || {
+            prepared.run(&gradient, Epilogue::default(), &mut input_gradient);
+        }),
+    );
+    // Where weights change between calls, each is prepared anew.
     report(
         "forward",
         median(rounds, || {
@@ -138,12 +152,13 @@ fn time_layer(layer: &Layer, rounds: usize) {
     black_box((output, input_gradient, weight_gradient));
 }
 
-/// The median time of a call in milliseconds, over rounds of at least 5 ms each.
+/// The median time of a call in milliseconds, over rounds of about 0.1 s each.
 fn median(rounds: usize, mut work: impl FnMut()) -> f64 {
     work();
     let start = seconds();
     work();
-    let calls = (0.005 / (seconds() - start)).clamp(1.0, 1e4).ceil() as usize;
+    // Linux counts time on the CPU in ticks of 4 ms.
+    let calls = (0.1 / (seconds() - start)).clamp(1.0, 1e4).ceil() as usize;
     let mut times: Vec<f64> = (0..rounds)
         .map(|_| {
             let start = seconds();

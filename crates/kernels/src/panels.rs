@@ -2,7 +2,7 @@
 
 use crate::isa::{self, Kernel, Level};
 use crate::parallel;
-use crate::scratch::Buffer;
+use crate::scratch::{self, Borrowed};
 use crate::vector::Vector;
 
 /// Registers across a panel, and across the micro-kernels' tiles.
@@ -82,7 +82,7 @@ pub(crate) struct Layout<'a> {
 /// other, zeros after the last column.
 #[derive(Clone)]
 pub(crate) struct Panels {
-    data: Buffer,
+    data: Borrowed,
     pub(crate) level: Level,
     pub(crate) blocks: Vec<Block>,
     pub(crate) columns: usize,
@@ -130,7 +130,7 @@ impl Panels {
     /// Packs for the calling thread's [`isa::level`].
     pub(crate) fn pack(layout: &Layout) -> Self {
         let mut panels = Self {
-            data: Buffer::default(),
+            data: scratch::borrow(0),
             level: isa::level(),
             blocks: Vec::new(),
             columns: 0,
@@ -141,13 +141,13 @@ impl Panels {
         panels
     }
 
-    /// Room for matrices of `rows` (of one tap) by `columns`, for the calling thread's [`isa::level`]: zeros, to be written
-    /// through [`Self::data_mut`] where [`Shape::index`] says.
+    /// Room for matrices of `rows` (of one tap) by `columns`, for the calling thread's [`isa::level`]: to be written
+    /// through [`Self::data_mut`] where [`Shape::index`] says, every number of it.
     pub(crate) fn unset(groups: usize, rows: usize, columns: usize) -> Self {
         let level = isa::level();
         let lanes = isa::dispatch(level, Lanes);
         let group_len = rows * columns.next_multiple_of(lanes);
-        let data = Buffer::zeros(groups * group_len);
+        let data = scratch::borrow(groups * group_len);
         Self {
             data,
             level,
@@ -180,7 +180,7 @@ impl Panels {
         self.group_len = layout.taps.len() * layout.channels * self.padded_columns();
         let len = self.group_len * layout.groups;
         if self.data.len() != len {
-            self.data = Buffer::zeros(len);
+            self.data = scratch::borrow(len);
         }
         // Tasks of one block of one group each: at least a thousand numbers or so, and written by one task alone.
         let mut pieces = Vec::new();
@@ -261,7 +261,7 @@ fn pack_block(layout: &Layout, group: usize, block: Block, lanes: usize, mut to:
                     to[columns..].fill(0.0);
                 }
             } else {
-                transpose(
+                transpose_into_panel(
                     &layout.source[from..],
                     layout.column_step,
                     columns,
@@ -273,8 +273,13 @@ fn pack_block(layout: &Layout, group: usize, block: Block, lanes: usize, mut to:
     }
 }
 
+/// Writes the transpose of a matrix of `rows` by `columns`.
+pub(crate) fn transpose(from: &[f32], rows: usize, columns: usize, to: &mut [f32]) {
+    transpose_into_panel(from, columns, rows, rows, to);
+}
+
 /// Writes `to[row * width + column] = from[column * step + row]`, and zeros from column `columns` on.
-pub(crate) fn transpose(from: &[f32], step: usize, columns: usize, width: usize, to: &mut [f32]) {
+fn transpose_into_panel(from: &[f32], step: usize, columns: usize, width: usize, to: &mut [f32]) {
     // Eight rows at a time: each read takes half a cache line of a column, and the eight lines that are written stay
     // in the first-level cache from column to column.
     for (strip, to) in to.chunks_mut(8 * width).enumerate() {

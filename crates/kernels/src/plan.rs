@@ -19,9 +19,16 @@ pub(crate) enum Direction {
 pub(crate) enum Method {
     /// Sums of products, as the definition has them.
     Direct,
+    /// Sums of products with vectors along the source's channels, for few target channels.
+    Narrow,
     /// Winograd's tiles of 4 x 4 results.
     Winograd,
 }
+
+/// Target channels up to which vectors go along the source's channels; more fill a fair part of a vector themselves.
+pub(crate) const MOST_NARROW: usize = 4;
+/// Source channels from which that pays.
+const LEAST_DEPTH: usize = 16;
 
 /// What Winograd's transforms work on: as many channels as the widest vectors have lanes.
 const CHANNEL_UNIT: usize = 16;
@@ -33,6 +40,16 @@ const LEAST_USED: f64 = 0.55;
 /// The method for a direction of a geometry in which nothing wraps.
 pub(crate) fn method(geometry: &Conv2d, direction: Direction) -> Method {
     let channels = [geometry.channels_in, geometry.channels_out];
+    let narrow =
+        |from: usize, to: usize| geometry.groups == 1 && to <= MOST_NARROW && from >= LEAST_DEPTH;
+    let is_narrow = match direction {
+        Direction::Forward => narrow(channels[0], channels[1]),
+        Direction::InputGradient => narrow(channels[1], channels[0]),
+        Direction::WeightGradient => false,
+    };
+    if is_narrow {
+        return Method::Narrow;
+    }
     let wide = channels
         .iter()
         .all(|side| side.is_multiple_of(CHANNEL_UNIT) && *side >= LEAST_CHANNELS);
@@ -91,9 +108,23 @@ mod tests {
     }
 
     #[test]
+    fn results_of_few_channels_are_summed_along_the_channels_of_many() {
+        let first = Conv2d::new([64, 64], [3, 64], 4, 2, 1);
+        assert_eq!(
+            ALL.map(|direction| method(&first, direction)),
+            [Method::Direct, Method::Narrow, Method::Direct]
+        );
+        let last = Conv2d::new([4, 4], [512, 1], 4, 1, 0);
+        assert_eq!(
+            ALL.map(|direction| method(&last, direction)),
+            [Method::Narrow, Method::Direct, Method::Direct]
+        );
+    }
+
+    #[test]
     fn few_channels_odd_kernels_groups_and_small_images_are_summed_directly() {
         for geometry in [
-            Conv2d::new([64, 64], [3, 64], 4, 2, 1),
+            Conv2d::new([64, 64], [8, 64], 4, 2, 1),
             Conv2d::new([32, 32], [64, 40], 3, 1, 1),
             Conv2d::new([32, 32], [32, 64], 3, 2, 1),
             Conv2d::new([32, 32], [256, 512], 1, 1, 0),

@@ -19,38 +19,6 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Floats of one's own that start on a cache line, as packed panels want.
-#[derive(Clone, Default)]
-pub(crate) struct Buffer {
-    lines: Vec<Line>,
-    len: usize,
-}
-
-impl Buffer {
-    /// Zeros.
-    pub(crate) fn zeros(len: usize) -> Self {
-        let lines = len.div_ceil(Line::FLOATS);
-        Self {
-            lines: vec![Line([0.0; Line::FLOATS]); lines],
-            len,
-        }
-    }
-}
-
-impl Deref for Buffer {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        floats(&self.lines, self.len)
-    }
-}
-
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        floats_mut(&mut self.lines, self.len)
-    }
-}
-
 /// The first `len` floats in some lines.
 fn floats(lines: &[Line], len: usize) -> &[f32] {
     assert!(len <= lines.len() * Line::FLOATS);
@@ -84,6 +52,14 @@ pub fn borrow(len: usize) -> Borrowed {
 pub struct Borrowed {
     lines: Vec<Line>,
     len: usize,
+}
+
+impl Clone for Borrowed {
+    fn clone(&self) -> Self {
+        let mut copy = borrow(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
 }
 
 impl Deref for Borrowed {

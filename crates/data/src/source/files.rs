@@ -243,9 +243,8 @@ impl<F: Files> Source for FileSet<F> {
         self.channels
     }
 
-    fn size(&self, index: usize) -> Option<(u32, u32)> {
-        let spec = self.images[index].spec;
-        Some((spec.width, spec.height))
+    fn spec_of(&self, index: usize) -> Option<ImageSpec> {
+        Some(self.images[index].spec)
     }
 
     fn classes(&self) -> &[String] {

@@ -244,7 +244,12 @@ impl Kernel for TaskKernel<'_> {
         // Rows that pad the last tile are computed and thrown away.
         let mut waste = vec![0.0_f32; self.direct.target.channels];
         let mut outputs = vec![waste.as_mut_ptr(); tiles * MOST_ROWS];
-        let targets = self.targets();
+        let targets = pixels::targets(
+            &self.pass.walk,
+            self.task.rows,
+            self.direct.target.channels,
+            self.target,
+        );
         for (row, target) in targets.iter().enumerate() {
             outputs[row / V::TILE_ROWS * MOST_ROWS + row % V::TILE_ROWS] = *target;
         }
@@ -310,22 +315,5 @@ impl Kernel for TaskKernel<'_> {
                 channels,
             );
         }
-    }
-}
-
-impl TaskKernel<'_> {
-    /// Where the task's target pixels lie.
-    fn targets(&self) -> Vec<*mut f32> {
-        let walk = &self.pass.walk;
-        let [height, width] = walk.target_size;
-        let channels = self.direct.target.channels;
-        pixels::points(walk, self.task.rows)
-            .map(|[image, y, x]| {
-                let y = walk.target_start[0] + walk.target_step[0] * y;
-                let x = walk.target_start[1] + walk.target_step[1] * x;
-                self.target
-                    .at(((image * height + y) * width + x) * channels)
-            })
-            .collect()
     }
 }

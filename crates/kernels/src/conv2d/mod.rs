@@ -6,6 +6,7 @@
 mod boundary;
 mod direct;
 mod epilogue;
+mod narrow;
 mod pixels;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::plan::{self, Direction, Method};
 use crate::scratch;
 use direct::Direct;
 use epilogue::Finish;
+use narrow::Narrow;
 use winograd::Winograd;
 
 /// Weights made ready for one direction of a convolution.
@@ -36,6 +38,7 @@ pub struct Prepared {
 #[derive(Clone)]
 enum Weights {
     Direct(Direct),
+    Narrow(Narrow),
     Winograd(Winograd),
 }
 
@@ -43,6 +46,7 @@ impl Weights {
     fn target_channels(&self) -> usize {
         match self {
             Self::Direct(direct) => direct.target_channels(),
+            Self::Narrow(narrow) => narrow.target_channels(),
             Self::Winograd(winograd) => winograd.target_channels(),
         }
     }
@@ -51,6 +55,7 @@ impl Weights {
     fn parts(&self, batch: usize) -> usize {
         match self {
             Self::Direct(direct) => direct.parts(batch),
+            Self::Narrow(narrow) => narrow.parts(batch),
             Self::Winograd(winograd) => winograd.parts(batch),
         }
     }
@@ -58,6 +63,7 @@ impl Weights {
     fn run(&self, batch: usize, source: &[f32], target: &mut [f32], finish: &Finish) {
         match self {
             Self::Direct(direct) => direct.run(batch, source, target, finish),
+            Self::Narrow(narrow) => narrow.run(batch, source, target, finish),
             Self::Winograd(winograd) => winograd.run(batch, source, target, finish),
         }
     }
@@ -89,19 +95,19 @@ impl Prepared {
         );
         let unrolled = boundary::unrolled(geometry);
         let plain = unrolled.as_ref().unwrap_or(geometry).simplified();
-        let winograd = match (plan::method(&plain, direction), direction) {
-            (Method::Direct, _) => None,
+        let weights = match (plan::method(&plain, direction), direction) {
             (Method::Winograd, Direction::InputGradient) => {
-                Winograd::input_gradient(&plain, weights)
+                Weights::Winograd(Winograd::input_gradient(&plain, weights))
             }
-            (Method::Winograd, _) => Winograd::forward(&plain, weights),
-        };
-        let weights = match (winograd, direction) {
-            (Some(winograd), _) => Weights::Winograd(winograd),
-            (None, Direction::InputGradient) => {
+            (Method::Winograd, _) => Weights::Winograd(Winograd::forward(&plain, weights)),
+            (Method::Narrow, Direction::InputGradient) => {
+                Weights::Narrow(Narrow::input_gradient(&plain, weights))
+            }
+            (Method::Narrow, _) => Weights::Narrow(Narrow::forward(&plain, weights)),
+            (Method::Direct, Direction::InputGradient) => {
                 Weights::Direct(Direct::input_gradient(&plain, weights))
             }
-            (None, _) => Weights::Direct(Direct::forward(&plain, weights)),
+            (Method::Direct, _) => Weights::Direct(Direct::forward(&plain, weights)),
         };
         Self {
             geometry: geometry.clone(),
@@ -234,27 +240,18 @@ fn plain_weight_gradient(
     output_gradient: &[f32],
     weight_gradient: &mut [f32],
 ) {
-    let parts = match plan::method(geometry, Direction::WeightGradient) {
-        Method::Direct => None,
-        Method::Winograd => winograd::parts::forward(geometry),
-    };
-    match parts {
-        Some(parts) => {
-            winograd::weight_gradient(
+    match plan::method(geometry, Direction::WeightGradient) {
+        Method::Winograd => {
+            winograd::weight_gradient(geometry, batch, input, output_gradient, weight_gradient);
+        }
+        Method::Direct | Method::Narrow => {
+            weight_gradient::weight_gradient(
                 geometry,
-                &parts,
                 batch,
                 input,
                 output_gradient,
                 weight_gradient,
             );
         }
-        None => weight_gradient::weight_gradient(
-            geometry,
-            batch,
-            input,
-            output_gradient,
-            weight_gradient,
-        ),
     }
 }

@@ -1,6 +1,7 @@
 //! Where the pixels of a walk lie in memory.
 
 use crate::geometry::Walk;
+use crate::parallel::Disjoint;
 
 /// Taps with fewer channels than this are read together with their neighbours.
 const FEW_CHANNELS: usize = 16;
@@ -36,6 +37,23 @@ pub(crate) fn points(walk: &Walk, range: [usize; 2]) -> impl Iterator<Item = [us
         }
         current
     })
+}
+
+/// Where the target pixels of grid points `range[0]..range[1]` lie, each of `channels` channels.
+pub(crate) fn targets(
+    walk: &Walk,
+    range: [usize; 2],
+    channels: usize,
+    target: &Disjoint<f32>,
+) -> Vec<*mut f32> {
+    let [height, width] = walk.target_size;
+    points(walk, range)
+        .map(|[image, y, x]| {
+            let y = walk.target_start[0] + walk.target_step[0] * y;
+            let x = walk.target_start[1] + walk.target_step[1] * x;
+            target.at(((image * height + y) * width + x) * channels)
+        })
+        .collect()
 }
 
 /// The images that a walk reads.

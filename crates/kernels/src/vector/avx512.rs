@@ -87,4 +87,10 @@ impl Vector for Avx512 {
             _mm512_mask_blend_ps(positive, other.0, self.0)
         })
     }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: see above.
+        unsafe { _mm512_reduce_add_ps(self.0) }
+    }
 }

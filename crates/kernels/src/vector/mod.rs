@@ -51,6 +51,8 @@ pub(crate) trait Vector: Copy {
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// `self` in lanes where `condition > 0`, elsewhere `other`.
     fn where_positive(self, condition: Self, other: Self) -> Self;
+    /// The sum of all lanes, in an order fixed per type.
+    fn sum(self) -> f32;
 }
 
 #[cfg(test)]
@@ -87,6 +89,7 @@ mod tests {
                     for (result, output) in results.into_iter().zip(&mut outputs) {
                         result.store(output.as_mut_ptr().add(at));
                     }
+                    outputs[6][0] += a.sum();
                     let part = V::load_first(self.a.as_ptr().add(third), 16 - third);
                     part.store_first(outputs[6].as_mut_ptr().add(third), 16 - third);
                     let mut whole = [9.0; 16];
@@ -127,6 +130,10 @@ mod tests {
                     );
                 }
             }
+            assert!(
+                (outputs[6][0] - a.iter().sum::<f32>()).abs() < 1e-4,
+                "{level:?}"
+            );
             assert_eq!(outputs[6][15], a[15], "{level:?}");
         }
     }

@@ -52,6 +52,7 @@ impl Folder {
             }
         }
         files.sort();
+        defects.sort_by(|left, right| left.name.cmp(&right.name));
         let (paths, real) = files.into_iter().unzip();
         Ok(Self {
             locator: root.display().to_string(),

@@ -15,7 +15,7 @@ pub(crate) use weight_gradient::weight_gradient;
 use super::epilogue::Finish;
 use crate::geometry::Conv2d;
 use crate::isa::{self, Kernel};
-use crate::panels::Panels;
+use crate::panels::{self, Panels};
 use crate::parallel::{self, Disjoint};
 use crate::scratch;
 use crate::tile::{self, MOST_ROWS, Pointers, Target};
@@ -47,43 +47,38 @@ struct Pass {
 }
 
 impl Winograd {
-    /// Prepares the forward pass of a geometry for which [`parts::forward`] finds parts.
-    pub(crate) fn forward(geometry: &Conv2d, weights: &[f32]) -> Option<Self> {
-        let parts = parts::forward(geometry)?;
+    /// Prepares the forward pass of a geometry that `plan` gave to this method.
+    pub(crate) fn forward(geometry: &Conv2d, weights: &[f32]) -> Self {
+        let parts = parts::forward(geometry).expect("the plan takes only geometries in parts");
         let panels =
             transform_weights(&parts, weights, geometry.channels_in, geometry.channels_out);
-        Some(Self {
+        Self {
             passes: vec![Pass { parts, panels }],
             channels_from: geometry.channels_in,
             channels_to: geometry.channels_out,
-        })
+        }
     }
 
-    /// Prepares the input gradient of a geometry for which [`parts::input_gradient`] finds parts.
-    pub(crate) fn input_gradient(geometry: &Conv2d, weights: &[f32]) -> Option<Self> {
+    /// Prepares the input gradient of a geometry that `plan` gave to this method.
+    pub(crate) fn input_gradient(geometry: &Conv2d, weights: &[f32]) -> Self {
         let [inputs, outputs] = [geometry.channels_in, geometry.channels_out];
-        let all_parts = parts::input_gradient(geometry)?;
+        let all_parts =
+            parts::input_gradient(geometry).expect("the plan takes only geometries in parts");
         // The rows of the matrices are output channels here.
         let mut transposed = scratch::borrow(weights.len());
         parallel::for_each_item(transposed.chunks_mut(inputs * outputs), |tap, to| {
-            crate::panels::transpose(
-                &weights[tap * inputs * outputs..],
-                outputs,
-                inputs,
-                inputs,
-                to,
-            );
+            panels::transpose(&weights[tap * inputs * outputs..], inputs, outputs, to);
         });
         let pass = |parts: Parts| {
             let panels = transform_weights(&parts, &transposed, outputs, inputs);
             Pass { parts, panels }
         };
         let passes = all_parts.into_iter().map(pass).collect();
-        Some(Self {
+        Self {
             passes,
             channels_from: outputs,
             channels_to: inputs,
-        })
+        }
     }
 
     pub(crate) fn target_channels(&self) -> usize {
@@ -203,7 +198,7 @@ fn transform_weights(parts: &Parts, weights: &[f32], from: usize, to: usize) -> 
 
 struct TargetPanels<'a> {
     data: Disjoint<'a, f32>,
-    shape: crate::panels::Shape,
+    shape: panels::Shape,
 }
 
 /// Transforms the weights of one panel's columns.

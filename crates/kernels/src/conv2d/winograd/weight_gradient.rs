@@ -5,7 +5,7 @@
 
 use super::GAP;
 use super::lines::{self, Chunks, RESULTS, Scheme, Square, ThreeTaps, TwoTaps};
-use super::parts::{Parts, SourceTiles, Tiles};
+use super::parts::{self, Parts, SourceTiles, Tiles};
 use crate::geometry::Conv2d;
 use crate::isa::{self, Kernel};
 use crate::panels::VECTORS;
@@ -24,19 +24,20 @@ const ROWS: usize = 16;
 /// Panels of a task that multiplies.
 const TASK_PANELS: usize = 4;
 
-/// Writes the gradient with respect to the weights of a geometry in parts. Lengths are the caller's to check.
+/// Writes the gradient with respect to the weights of a geometry that `plan` gave to this method. Lengths are the
+/// caller's to check.
 pub(crate) fn weight_gradient(
     geometry: &Conv2d,
-    parts: &Parts,
     batch: usize,
     input: &[f32],
     output_gradient: &[f32],
     weight_gradient: &mut [f32],
 ) {
+    let parts = parts::forward(geometry).expect("the plan takes only geometries in parts");
     match parts.taps {
         2 => run::<TwoTaps>(
             geometry,
-            parts,
+            &parts,
             batch,
             input,
             output_gradient,
@@ -44,7 +45,7 @@ pub(crate) fn weight_gradient(
         ),
         _ => run::<ThreeTaps>(
             geometry,
-            parts,
+            &parts,
             batch,
             input,
             output_gradient,
