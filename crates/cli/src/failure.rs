@@ -7,6 +7,7 @@ use miette::{Diagnostic, MietteDiagnostic};
 use trompe_data::DataError;
 use trompe_images::ImageError;
 use trompe_models::ModelError;
+use trompe_snapshots::SnapshotError;
 
 /// How a command can end; the numbers are promised to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// The data cannot be used.
     Data = 3,
+    /// There is no model where one was to be.
+    Missing = 4,
 }
 
 impl From<Exit> for ExitCode {
@@ -68,6 +71,23 @@ impl From<DataError> for Failure {
             DataError::Setting { .. } => Exit::Usage,
             DataError::Image(error) => exit_of_image(error),
             _ => Exit::Data,
+        };
+        Self::from_diagnostic(exit, error)
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Self {
+        Self::from_diagnostic(Exit::Failed, error)
+    }
+}
+
+impl From<trompe::Error> for Failure {
+    fn from(error: trompe::Error) -> Self {
+        let exit = match &error {
+            trompe::Error::Missing { .. } | trompe::Error::NoSnapshot { .. } => Exit::Missing,
+            trompe::Error::Snapshot(_) => Exit::Failed,
+            _ => Exit::Usage,
         };
         Self::from_diagnostic(exit, error)
     }

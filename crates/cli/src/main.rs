@@ -7,7 +7,12 @@
 mod arguments;
 mod command;
 mod console;
+mod device;
 mod failure;
+mod model;
+mod number;
+mod picture;
+mod seeds;
 
 use std::process::ExitCode;
 

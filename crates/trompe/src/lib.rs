@@ -26,8 +26,8 @@ pub use burn::tensor::Device;
 pub use error::Error;
 pub use session::Session;
 pub use trompe_images::{
-    Channels, Grid, ImageError, ImageSpec, Pixels, encode_gif, encode_png, save,
+    Channels, Grid, ImageError, ImageSpec, Pixels, encode_apng, encode_gif, encode_png, save,
 };
 pub use trompe_latent::{Ends, path, sample, slerp, traverse};
 pub use trompe_models::ModelConfig;
-pub use trompe_snapshots::{Description, Snapshot, SnapshotError};
+pub use trompe_snapshots::{Description, Snapshot, SnapshotError, write_atomically};

@@ -1,6 +1,9 @@
 //! The commands, one file each.
 
 mod doctor;
+mod generate;
+mod interpolate;
+mod traverse;
 
 use clap::Subcommand;
 
@@ -12,12 +15,9 @@ use crate::failure::Failure;
 pub(crate) const NOT_BUILT_YET: &[&str] = &[
     "train",
     "prior",
-    "generate",
     "reconstruct",
     "encode",
     "decode",
-    "interpolate",
-    "traverse",
     "invert",
     "edit",
     "evaluate",
@@ -32,6 +32,9 @@ pub(crate) const NOT_BUILT_YET: &[&str] = &[
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Generate(generate::Arguments),
+    Interpolate(interpolate::Arguments),
+    Traverse(traverse::Arguments),
     Doctor(doctor::Arguments),
 }
 
@@ -39,6 +42,9 @@ impl Command {
     /// Does it.
     pub(crate) fn run(&self, console: &Console) -> Result<(), Failure> {
         match self {
+            Self::Generate(arguments) => generate::run(arguments, console),
+            Self::Interpolate(arguments) => interpolate::run(arguments, console),
+            Self::Traverse(arguments) => traverse::run(arguments, console),
             Self::Doctor(arguments) => doctor::run(arguments, console),
         }
     }
