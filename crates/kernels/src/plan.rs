@@ -19,6 +19,8 @@ pub(crate) enum Direction {
 pub(crate) enum Method {
     /// Sums of products, as the definition has them.
     Direct,
+    /// Each channel alone.
+    Depthwise,
     /// Sums of products with vectors along the source's channels, for few target channels.
     Narrow,
     /// Winograd's tiles of 4 x 4 results.
@@ -47,6 +49,9 @@ pub(crate) fn method(geometry: &Conv2d, direction: Direction) -> Method {
         Direction::InputGradient => narrow(channels[1], channels[0]),
         Direction::WeightGradient => false,
     };
+    if geometry.groups > 1 && channels == [geometry.groups; 2] {
+        return Method::Depthwise;
+    }
     if is_narrow {
         return Method::Narrow;
     }
@@ -105,6 +110,23 @@ mod tests {
                 [Method::Direct; 3]
             );
         }
+    }
+
+    #[test]
+    fn a_group_for_each_channel_is_depthwise() {
+        let geometry = Conv2d {
+            groups: 48,
+            ..Conv2d::new([8, 8], [48, 48], 3, 1, 1)
+        };
+        assert_eq!(
+            ALL.map(|direction| method(&geometry, direction)),
+            [Method::Depthwise; 3]
+        );
+        let multiplied = Conv2d {
+            channels_out: 96,
+            ..geometry
+        };
+        assert_eq!(method(&multiplied, Direction::Forward), Method::Direct);
     }
 
     #[test]

@@ -180,6 +180,8 @@ impl Direct {
                 part += 1;
             }
         }
+        // The phases of a place follow each other, so that they find its source in the cache.
+        tasks.sort_by_key(|task| task.rows[0]);
         tasks
     }
 }

@@ -4,6 +4,7 @@
 //! the weights live. Which method computes what is decided from the geometry alone, never from the batch.
 
 mod boundary;
+mod depthwise;
 mod direct;
 mod epilogue;
 mod narrow;
@@ -18,6 +19,7 @@ pub use epilogue::{Epilogue, Moments};
 use crate::geometry::Conv2d;
 use crate::plan::{self, Direction, Method};
 use crate::scratch;
+use depthwise::Depthwise;
 use direct::Direct;
 use epilogue::Finish;
 use narrow::Narrow;
@@ -38,6 +40,7 @@ pub struct Prepared {
 #[derive(Clone)]
 enum Weights {
     Direct(Direct),
+    Depthwise(Depthwise),
     Narrow(Narrow),
     Winograd(Winograd),
 }
@@ -46,6 +49,7 @@ impl Weights {
     fn target_channels(&self) -> usize {
         match self {
             Self::Direct(direct) => direct.target_channels(),
+            Self::Depthwise(depthwise) => depthwise.target_channels(),
             Self::Narrow(narrow) => narrow.target_channels(),
             Self::Winograd(winograd) => winograd.target_channels(),
         }
@@ -55,6 +59,7 @@ impl Weights {
     fn parts(&self, batch: usize) -> usize {
         match self {
             Self::Direct(direct) => direct.parts(batch),
+            Self::Depthwise(depthwise) => depthwise.parts(batch),
             Self::Narrow(narrow) => narrow.parts(batch),
             Self::Winograd(winograd) => winograd.parts(batch),
         }
@@ -63,6 +68,7 @@ impl Weights {
     fn run(&self, batch: usize, source: &[f32], target: &mut [f32], finish: &Finish) {
         match self {
             Self::Direct(direct) => direct.run(batch, source, target, finish),
+            Self::Depthwise(depthwise) => depthwise.run(batch, source, target, finish),
             Self::Narrow(narrow) => narrow.run(batch, source, target, finish),
             Self::Winograd(winograd) => winograd.run(batch, source, target, finish),
         }
@@ -104,6 +110,10 @@ impl Prepared {
                 Weights::Narrow(Narrow::input_gradient(&plain, weights))
             }
             (Method::Narrow, _) => Weights::Narrow(Narrow::forward(&plain, weights)),
+            (Method::Depthwise, Direction::InputGradient) => {
+                Weights::Depthwise(Depthwise::input_gradient(&plain, weights))
+            }
+            (Method::Depthwise, _) => Weights::Depthwise(Depthwise::forward(&plain, weights)),
             (Method::Direct, Direction::InputGradient) => {
                 Weights::Direct(Direct::input_gradient(&plain, weights))
             }
@@ -243,6 +253,9 @@ fn plain_weight_gradient(
     match plan::method(geometry, Direction::WeightGradient) {
         Method::Winograd => {
             winograd::weight_gradient(geometry, batch, input, output_gradient, weight_gradient);
+        }
+        Method::Depthwise => {
+            depthwise::weight_gradient(geometry, batch, input, output_gradient, weight_gradient);
         }
         Method::Direct | Method::Narrow => {
             weight_gradient::weight_gradient(

@@ -79,11 +79,13 @@ impl Narrow {
         for walk in &self.walks {
             let rows = batch * walk.points();
             for first in (0..rows).step_by(TASK_ROWS) {
-                tasks.push((walk, [first, rows.min(first + TASK_ROWS)]));
+                tasks.push((tasks.len(), walk, [first, rows.min(first + TASK_ROWS)]));
             }
         }
-        parallel::for_each(tasks.len(), |part| {
-            let (walk, rows) = tasks[part];
+        // The phases of a place follow each other, so that they find its source in the cache.
+        tasks.sort_by_key(|(_, _, rows)| rows[0]);
+        parallel::for_each(tasks.len(), |index| {
+            let (part, walk, rows) = tasks[index];
             let task = Task {
                 narrow: self,
                 walk,

@@ -35,15 +35,21 @@ impl Draws {
     /// A geometry with every feature now and then, and few enough products for the oracle.
     fn geometry(&mut self) -> Conv2d {
         loop {
-            let groups = self.one_of(&[1, 1, 1, 2, 3, 8]);
+            let groups = self.one_of(&[1, 1, 1, 2, 3, 8, 21]);
             let channels = [1, 1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 24, 31, 33, 48, 65];
+            // Often enough a group for each channel.
+            let channels = if groups == 21 {
+                &[1, 1, 1, 2][..]
+            } else {
+                &channels[..]
+            };
             let geometry = Conv2d {
                 input_size: [
                     self.one_of(&[1, 2, 3, 4, 7, 8, 13]),
                     self.one_of(&[1, 2, 4, 5, 8, 11]),
                 ],
-                channels_in: groups * self.one_of(&channels),
-                channels_out: groups * self.one_of(&channels),
+                channels_in: groups * self.one_of(channels),
+                channels_out: groups * self.one_of(channels),
                 kernel: [1 + self.below(7), 1 + self.below(7)],
                 stride: [self.one_of(&[1, 1, 2, 2, 3]), self.one_of(&[1, 1, 2, 2, 3])],
                 padding: [

@@ -126,6 +126,8 @@ impl Winograd {
                 part += 1;
             }
         }
+        // The phases of a place follow each other, so that they find its source in the cache.
+        tasks.sort_by_key(|task| task.tiles[0]);
         parallel::for_each(tasks.len(), |index| {
             let task = &tasks[index];
             let level = task.pass.panels.level;
