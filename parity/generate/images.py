@@ -107,6 +107,41 @@ save("rgb-444.jpg", RGB, format="JPEG", quality=90, subsampling=0)
 save("rgb-420.jpg", RGB, format="JPEG", quality=90, subsampling=2)
 save("rgb-422-progressive.jpg", RGB, format="JPEG", quality=80, subsampling=1, progressive=True)
 save("cmyk.jpg", RGB.convert("CMYK"), format="JPEG", quality=95, subsampling=0)
+
+
+def jpeg(image, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", **options)
+    return buffer.getvalue()
+
+
+def resampled(data, sampling, width, height):
+    """The same coefficients under another header: sampling factors that Pillow does not write."""
+    data = bytearray(data)
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5:frame + 9] = struct.pack(">2H", height, width)
+    data[frame + 11] = sampling
+    return bytes(data)
+
+
+NOISE = Image.fromarray(picture(33, 21, 3, smooth=False))
+for side in (1, 2, 3, 5):
+    save(f"tiny-{side}.jpg", NOISE.crop((0, 0, side, side)), format="JPEG", quality=95, subsampling=2)
+save("noise-420.jpg", NOISE, format="JPEG", quality=70, subsampling=2)
+save("noise-422-restart.jpg", NOISE, format="JPEG", quality=60, subsampling=1, restart_marker_blocks=2)
+save("noise-progressive-restart.jpg", NOISE, format="JPEG", quality=60, subsampling=2, progressive=True,
+     restart_marker_blocks=1)
+save("noise-gray-progressive.jpg", NOISE.convert("L"), format="JPEG", quality=20, progressive=True)
+SQUARE = Image.fromarray(picture(32, 32, 3))
+keep("440.jpg", resampled(jpeg(SQUARE, quality=90, subsampling=1), 0x12, 29, 31))
+keep("411.jpg", resampled(jpeg(SQUARE, quality=90, subsampling=2), 0x41, 61, 16))
+keep("410-upright.jpg", resampled(jpeg(SQUARE, quality=90, subsampling=2), 0x14, 16, 61))
+cmyk = bytearray(jpeg(RGB.convert("CMYK"), quality=95, subsampling=0))
+cmyk[cmyk.index(b"Adobe") + 11] = 2
+keep("ycck.jpg", bytes(cmyk))
+rgb = bytearray(jpeg(RGB, quality=90, subsampling=0))
+adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+keep("adobe-rgb.jpg", bytes(rgb[:2] + adobe + rgb[20:]))
 for orientation in range(1, 9):
     exif = Image.Exif()
     exif[0x0112] = orientation

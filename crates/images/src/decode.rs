@@ -153,7 +153,7 @@ fn check_size(
 fn decode_jpeg(file: &[u8], options: &DecodeOptions) -> Result<Pixels, ImageError> {
     let (spec, orientation) = jpeg::headers(file)?;
     check_size(spec, spec.channels.count() as u64, options)?;
-    let pixels = jpeg::decode(file, spec)?;
+    let pixels = jpeg::decode(file)?;
     if orientation == Orientation::NoTransforms {
         return Ok(pixels);
     }
