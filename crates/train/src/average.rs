@@ -60,3 +60,25 @@ pub(crate) fn follow<M: Module>(average: M, network: &M, decay: f64) -> M {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_a_weight_is_forgotten_after_one_half_life() {
+        let steps = 10_000 / 50;
+        let kept: f64 = (0..steps).map(|_| decay(10_000, 1 << 40, 50)).product();
+        assert!((kept - 0.5).abs() < 1e-12, "{kept}");
+    }
+
+    #[test]
+    fn the_random_start_is_forgotten_quickly() {
+        // With the ramp nothing is remembered for longer than a tenth of the run so far.
+        let kept: f64 = (1..=100)
+            .map(|step| decay(1 << 40, step * 64, 64))
+            .product();
+        assert!(kept < 1e-6, "{kept}");
+        assert_eq!(decay(0, 64, 64), 0.0);
+    }
+}

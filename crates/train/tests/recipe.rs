@@ -1,0 +1,189 @@
+//! What users type, and what it means.
+
+use std::path::{Path, PathBuf};
+use trompe_models::{ModelConfig, VaeNetwork};
+use trompe_train::{PRESETS, Recipe, RecipeBuilder, RecipeError};
+
+fn resolve(builder: RecipeBuilder) -> Recipe {
+    builder.resolve().map(|resolved| resolved.recipe).unwrap()
+}
+
+fn refused(builder: RecipeBuilder) -> RecipeError {
+    match builder.resolve() {
+        Ok(_) => panic!("it was accepted"),
+        Err(error) => error,
+    }
+}
+
+fn preset(name: &str) -> RecipeBuilder {
+    RecipeBuilder::preset(name).unwrap()
+}
+
+fn file(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join("mine.toml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn every_preset_makes_every_size_it_promises() {
+    for preset in PRESETS {
+        for size in ["8", "20", "[12, 28]", "64"] {
+            let builder = RecipeBuilder::preset(preset.name).unwrap();
+            let recipe = resolve(builder.set("--size", "data.size", size));
+            assert_eq!(recipe.name, preset.name);
+        }
+    }
+}
+
+#[test]
+fn a_printed_recipe_trains_the_same_run() {
+    let folder = tempfile::tempdir().unwrap();
+    for preset in PRESETS {
+        let builder = RecipeBuilder::preset(preset.name).unwrap();
+        let recipe = resolve(builder.set("--seed", "seed", "3"));
+        let path = file(folder.path(), &recipe.to_toml());
+        assert_eq!(resolve(RecipeBuilder::file(&path).unwrap()), recipe);
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(
+        folder.path(),
+        "preset = \"vae\"\n\n[training]\nbatch = 32\nimage = 1000\n",
+    );
+    let error = refused(RecipeBuilder::file(&path).unwrap());
+    let RecipeError::UnknownKey {
+        place,
+        key,
+        nearest,
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert!(place.ends_with("mine.toml:5"), "{place}");
+    assert_eq!(key, "training.image");
+    assert_eq!(nearest.as_deref(), Some("training.images"));
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(
+        folder.path(),
+        "preset = \"vae\"\n[model.vae]\nlatent = \"many\"\n",
+    );
+    let error = refused(RecipeBuilder::file(&path).unwrap());
+    let RecipeError::Value { place, message } = &error else {
+        panic!("{error}");
+    };
+    assert!(place.ends_with("mine.toml:3"), "{place}");
+    assert!(message.contains("model.vae.latent"), "{message}");
+}
+
+#[test]
+fn broken_toml_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "seed = 1\nbatch = = 2\n");
+    let error = RecipeBuilder::file(&path).unwrap_err();
+    assert!(error.to_string().contains("mine.toml:2"), "{error}");
+}
+
+#[test]
+fn a_flag_is_named_as_it_was_typed() {
+    let error = refused(preset("vae").set("--set model.vae.latnt=3", "model.vae.latnt", "3"));
+    assert!(
+        error.to_string().contains("--set model.vae.latnt=3"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_unknown_preset_names_the_nearest() {
+    let error = RecipeBuilder::preset("dcgn").unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RecipeError::UnknownPreset {
+                nearest: Some("dcgan"),
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn steps_and_images_say_the_same_and_the_last_one_counts() {
+    let set = |builder: RecipeBuilder, key: &str, value: &str| builder.set("--set", key, value);
+    let recipe = resolve(set(
+        set(preset("vae"), "training.steps", "10"),
+        "training.batch",
+        "8",
+    ));
+    assert_eq!((recipe.training.images, recipe.steps()), (80, 10));
+    let recipe = resolve(set(
+        set(preset("vae"), "training.steps", "10"),
+        "training.images",
+        "99",
+    ));
+    assert_eq!(recipe.training.images, 99);
+}
+
+#[test]
+fn another_choice_replaces_the_whole_choice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(
+        folder.path(),
+        "preset = \"vae\"\n[model.vae.network.mlp]\nhidden = [32]\n",
+    );
+    let recipe = resolve(RecipeBuilder::file(&path).unwrap());
+    let ModelConfig::Vae(vae) = recipe.model else {
+        panic!("{:?}", recipe.model);
+    };
+    assert_eq!(vae.network, VaeNetwork::Mlp { hidden: vec![32] });
+}
+
+#[test]
+fn the_size_is_the_sets_own_while_it_is_small() {
+    let side = |builder: RecipeBuilder| resolve(builder).data.image.width;
+    assert_eq!(side(preset("vae")), 8);
+    assert_eq!(side(preset("vae").set("--size", "data.size", "16")), 16);
+    let sprites = preset("vae").set("--data", "data.source", "builtin:sprites");
+    assert_eq!(side(sprites), 64);
+}
+
+#[test]
+fn impossible_sizes_and_numbers_are_refused() {
+    let settings = [
+        ("data.size", "10"),
+        ("data.size", "4"),
+        ("data.size", "-8"),
+        ("training.batch", "0"),
+        ("training.images", "0"),
+        ("model.vae.latent", "0"),
+        ("model.vae.latent", "99999999999"),
+        ("objective.vae.optimizer.rate", "nan"),
+        ("objective.vae.optimizer.beta2", "1.0"),
+        (
+            "model.vae.network",
+            "{ conv = { widths = [8, 8, 8, 8, 8, 8] } }",
+        ),
+        ("data.source", "builtin:digit"),
+        ("data.source", "no/such/folder"),
+    ];
+    for (key, value) in settings {
+        let error = refused(preset("vae").set("--set", key, value));
+        assert!(!error.to_string().is_empty(), "{key} = {value}");
+    }
+}
+
+#[test]
+fn a_model_wants_an_objective_of_its_family() {
+    let settings = "{ gan = { latent = 4, generator = { mlp = { hidden = [8] } }, \
+                    discriminator = { mlp = { hidden = [8] } } } }";
+    let error = refused(preset("vae").set("--set", "model", settings));
+    assert!(matches!(error, RecipeError::Mismatch { .. }), "{error}");
+}
