@@ -8,8 +8,11 @@
 
 mod activation;
 mod adam;
+#[cfg(test)]
+mod agreement;
 mod batch_norm;
 mod conv;
+mod cpu;
 mod linear;
 
 pub use activation::{Activation, activate};
