@@ -100,6 +100,11 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// Columns of a full panel.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     /// The index of a number; the rest of the panel's row follows it.
     pub(crate) fn index(&self, group: usize, row: usize, column: usize) -> usize {
         let first_row = row / self.block_rows * self.block_rows;

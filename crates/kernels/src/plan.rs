@@ -25,6 +25,8 @@ pub(crate) enum Method {
     Narrow,
     /// Winograd's tiles of 4 x 4 results.
     Winograd,
+    /// The same for kernels of 3 x 3 in groups.
+    GroupedWinograd,
 }
 
 /// Target channels up to which vectors go along the source's channels; more fill a fair part of a vector themselves.
@@ -36,6 +38,8 @@ const LEAST_DEPTH: usize = 16;
 const CHANNEL_UNIT: usize = 16;
 /// Fewer channels on a side than this, and the transforms cost more than the products they save.
 const LEAST_CHANNELS: usize = 32;
+/// The same for each of several groups, where the direct method fills its tiles badly too.
+const LEAST_IN_GROUP: usize = 16;
 /// Winograd needs a fourth of the products or less; of its tiles, this share of results must not hang over the edge.
 const LEAST_USED: f64 = 0.55;
 
@@ -55,9 +59,14 @@ pub(crate) fn method(geometry: &Conv2d, direction: Direction) -> Method {
     if is_narrow {
         return Method::Narrow;
     }
+    let (least, winograd) = match geometry.groups {
+        1 => (LEAST_CHANNELS, Method::Winograd),
+        _ => (LEAST_IN_GROUP, Method::GroupedWinograd),
+    };
     let wide = channels
         .iter()
-        .all(|side| side.is_multiple_of(CHANNEL_UNIT) && *side >= LEAST_CHANNELS);
+        .map(|side| side / geometry.groups)
+        .all(|side| side.is_multiple_of(CHANNEL_UNIT) && side >= least);
     if geometry.precise || !wide {
         return Method::Direct;
     }
@@ -72,12 +81,9 @@ pub(crate) fn method(geometry: &Conv2d, direction: Direction) -> Method {
         walks
             .iter()
             .all(|parts| used(parts.walk.grid[0]) * used(parts.walk.grid[1]) >= LEAST_USED)
+            && (geometry.groups == 1 || walks.iter().all(parts::Parts::is_one_3_by_3))
     });
-    if worth {
-        Method::Winograd
-    } else {
-        Method::Direct
-    }
+    if worth { winograd } else { Method::Direct }
 }
 
 #[cfg(test)]
@@ -144,7 +150,19 @@ mod tests {
     }
 
     #[test]
-    fn few_channels_odd_kernels_groups_and_small_images_are_summed_directly() {
+    fn the_groups_of_r3gan_take_grouped_winograd() {
+        let geometry = Conv2d {
+            groups: 32,
+            ..Conv2d::new([4, 4], [512, 512], 3, 1, 1)
+        };
+        assert_eq!(
+            ALL.map(|direction| method(&geometry, direction)),
+            [Method::GroupedWinograd; 3]
+        );
+    }
+
+    #[test]
+    fn few_channels_odd_kernels_and_small_images_are_summed_directly() {
         for geometry in [
             Conv2d::new([64, 64], [8, 64], 4, 2, 1),
             Conv2d::new([32, 32], [64, 40], 3, 1, 1),
@@ -153,8 +171,12 @@ mod tests {
             Conv2d::new([4, 4], [512, 64], 4, 1, 0),
             Conv2d::new([2, 2], [64, 64], 3, 1, 1),
             Conv2d {
-                groups: 4,
+                groups: 8,
                 ..Conv2d::new([32, 32], [64, 64], 3, 1, 1)
+            },
+            Conv2d {
+                groups: 4,
+                ..Conv2d::new([32, 32], [64, 64], 4, 2, 1)
             },
         ] {
             assert_eq!(

@@ -23,7 +23,7 @@ use depthwise::Depthwise;
 use direct::Direct;
 use epilogue::Finish;
 use narrow::Narrow;
-use winograd::Winograd;
+use winograd::{Grouped, Winograd};
 
 /// Weights made ready for one direction of a convolution.
 #[derive(Clone)]
@@ -43,6 +43,7 @@ enum Weights {
     Depthwise(Depthwise),
     Narrow(Narrow),
     Winograd(Winograd),
+    Grouped(Box<Grouped>),
 }
 
 impl Weights {
@@ -52,6 +53,7 @@ impl Weights {
             Self::Depthwise(depthwise) => depthwise.target_channels(),
             Self::Narrow(narrow) => narrow.target_channels(),
             Self::Winograd(winograd) => winograd.target_channels(),
+            Self::Grouped(grouped) => grouped.target_channels(),
         }
     }
 
@@ -62,6 +64,7 @@ impl Weights {
             Self::Depthwise(depthwise) => depthwise.parts(batch),
             Self::Narrow(narrow) => narrow.parts(batch),
             Self::Winograd(winograd) => winograd.parts(batch),
+            Self::Grouped(grouped) => grouped.parts(batch),
         }
     }
 
@@ -71,6 +74,7 @@ impl Weights {
             Self::Depthwise(depthwise) => depthwise.run(batch, source, target, finish),
             Self::Narrow(narrow) => narrow.run(batch, source, target, finish),
             Self::Winograd(winograd) => winograd.run(batch, source, target, finish),
+            Self::Grouped(grouped) => grouped.run(batch, source, target, finish),
         }
     }
 }
@@ -106,6 +110,12 @@ impl Prepared {
                 Weights::Winograd(Winograd::input_gradient(&plain, weights))
             }
             (Method::Winograd, _) => Weights::Winograd(Winograd::forward(&plain, weights)),
+            (Method::GroupedWinograd, Direction::InputGradient) => {
+                Weights::Grouped(Box::new(Grouped::input_gradient(&plain, weights)))
+            }
+            (Method::GroupedWinograd, _) => {
+                Weights::Grouped(Box::new(Grouped::forward(&plain, weights)))
+            }
             (Method::Narrow, Direction::InputGradient) => {
                 Weights::Narrow(Narrow::input_gradient(&plain, weights))
             }
@@ -256,6 +266,15 @@ fn plain_weight_gradient(
         }
         Method::Depthwise => {
             depthwise::weight_gradient(geometry, batch, input, output_gradient, weight_gradient);
+        }
+        Method::GroupedWinograd => {
+            winograd::grouped_weight_gradient(
+                geometry,
+                batch,
+                input,
+                output_gradient,
+                weight_gradient,
+            );
         }
         Method::Direct | Method::Narrow => {
             weight_gradient::weight_gradient(

@@ -218,15 +218,25 @@ fn weight_gradient_agrees_with_the_oracle_on_random_geometries() {
     }
 }
 
-/// Geometries that `plan` gives to Winograd, with tiles that hang over.
+/// Geometries that `plan` gives to Winograd, with tiles that hang over; every fifth one grouped.
 fn winograd_geometries(draws: &mut Draws) -> Vec<Conv2d> {
     let sizes = [3, 4, 5, 7, 8, 9, 12];
-    (0..24)
+    (0..30)
         .map(|round| {
-            let [kernel, stride] = [[3, 1], [4, 2], [2, 1], [6, 2]][round % 4];
-            let channels = [draws.one_of(&[32, 48, 64]), draws.one_of(&[32, 48, 80])];
+            let [kernel, stride] = [[3, 1], [4, 2], [2, 1], [6, 2], [3, 1]][round % 5];
+            let groups = if round % 5 == 4 {
+                draws.one_of(&[2, 3, 5, 8])
+            } else {
+                1
+            };
+            let channels = if groups == 1 {
+                [draws.one_of(&[32, 48, 64]), draws.one_of(&[32, 48, 80])]
+            } else {
+                [(); 2].map(|()| draws.one_of(&[16, 16, 32, 48]) * groups)
+            };
             let size = [(); 2].map(|()| draws.one_of(&sizes) * stride);
             let mut geometry = Conv2d::new(size, channels, kernel, stride, 1);
+            geometry.groups = groups;
             geometry.padding = [(); 2].map(|()| [draws.below(3), 1 + draws.below(2)]);
             geometry.boundary[0] =
                 draws.one_of(&[Boundary::Zero, Boundary::Zero, Boundary::Circular]);
@@ -255,10 +265,12 @@ fn assert_close_to_largest(found: &[f32], expected: &[f64], what: &str) {
 #[test]
 fn winograd_agrees_with_the_oracle_within_2e_5_of_the_largest_result() {
     let mut draws = Draws(7);
-    let mut taken = 0;
+    let (mut taken, mut grouped) = (0, 0);
     for geometry in winograd_geometries(&mut draws) {
         let plain = boundary::unrolled(&geometry).unwrap_or(geometry.clone());
-        taken += usize::from(plan::method(&plain, Direction::Forward) == Method::Winograd);
+        let method = plan::method(&plain, Direction::Forward);
+        taken += usize::from(method == Method::Winograd);
+        grouped += usize::from(method == Method::GroupedWinograd);
         let batch = 1 + draws.below(3);
         let input = draws.numbers(batch * geometry.input_len());
         let gradient = draws.numbers(batch * geometry.output_len());
@@ -307,7 +319,10 @@ fn winograd_agrees_with_the_oracle_within_2e_5_of_the_largest_result() {
             );
         });
     }
-    assert!(taken >= 12, "only {taken} geometries went to Winograd");
+    assert!(
+        taken >= 12 && grouped >= 3,
+        "only {taken} geometries went to Winograd, {grouped} of groups"
+    );
 }
 
 #[test]
@@ -515,4 +530,26 @@ fn an_image_has_the_same_bits_in_any_batch() {
             }
         }
     }
+}
+
+#[test]
+fn grouped_weight_gradients_add_up_over_slices_of_the_tiles() {
+    let mut draws = Draws(9);
+    let geometry = Conv2d {
+        groups: 3,
+        ..Conv2d::new([12, 10], [48, 96], 3, 1, 1)
+    };
+    // 360 tiles, so two slices, each with a last block of tiles that is not full.
+    let batch = 40;
+    let input = draws.numbers(batch * geometry.input_len());
+    let gradient = draws.numbers(batch * geometry.output_len());
+    let expected = oracle::weight_gradient(&geometry, &input, &gradient);
+    let compute = || {
+        let mut weights = vec![f32::NAN; expected.len()];
+        weight_gradient(&geometry, &input, &gradient, &mut weights);
+        weights
+    };
+    at_every_level(compute, |level, weights| {
+        assert_close_to_largest(weights, &expected, &format!("{level:?}"));
+    });
 }

@@ -6,10 +6,14 @@
 //! for each phase. Per result and part, 36 / 16 or 25 / 16 products take the place of 9 or 4. The price is accuracy, by
 //! a factor of up to ten: see `plan`.
 
+mod grouped;
+mod grouped_weight_gradient;
 pub(crate) mod lines;
 pub(crate) mod parts;
 mod weight_gradient;
 
+pub(crate) use grouped::Grouped;
+pub(crate) use grouped_weight_gradient::weight_gradient as grouped_weight_gradient;
 pub(crate) use weight_gradient::weight_gradient;
 
 use super::epilogue::Finish;

@@ -12,6 +12,13 @@ pub(crate) struct Parts {
     pub(crate) sources: Vec<Part>,
 }
 
+impl Parts {
+    /// Whether this is a single part of 3 x 3 taps.
+    pub(crate) fn is_one_3_by_3(&self) -> bool {
+        self.taps == 3 && self.sources.len() == 1
+    }
+}
+
 /// Taps that see every `source_step`-th pixel, one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
@@ -23,7 +30,7 @@ pub(crate) struct Part {
 
 /// The parts of the forward pass.
 pub(crate) fn forward(geometry: &Conv2d) -> Option<Parts> {
-    of_walk(geometry, geometry.forward_walk())
+    of_walk(geometry.forward_walk())
 }
 
 /// The parts of the input gradient, for each of its walks.
@@ -31,14 +38,11 @@ pub(crate) fn input_gradient(geometry: &Conv2d) -> Option<Vec<Parts>> {
     geometry
         .input_gradient_walks()
         .into_iter()
-        .map(|walk| of_walk(geometry, walk))
+        .map(of_walk)
         .collect()
 }
 
-fn of_walk(geometry: &Conv2d, walk: Walk) -> Option<Parts> {
-    if geometry.groups != 1 {
-        return None;
-    }
+fn of_walk(walk: Walk) -> Option<Parts> {
     let mut sources: Vec<Part> = Vec::new();
     let step = walk.source_step.map(|step| step as isize);
     // Taps are in order of distance, so each part meets its first tap first and its rows in order.
