@@ -8,6 +8,7 @@ use trompe_data::DataError;
 use trompe_images::ImageError;
 use trompe_models::ModelError;
 use trompe_snapshots::SnapshotError;
+use trompe_train::{RecipeError, TrainError};
 
 /// How a command can end; the numbers are promised to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,10 @@ pub(crate) enum Exit {
     Data = 3,
     /// There is no model where one was to be.
     Missing = 4,
+    /// Training diverged.
+    Diverged = 5,
+    /// Stopped by the user, after a checkpoint.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -102,6 +107,30 @@ impl From<ImageError> for Failure {
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
         Self::from_diagnostic(Exit::Usage, error)
+    }
+}
+
+impl From<RecipeError> for Failure {
+    fn from(error: RecipeError) -> Self {
+        match error {
+            RecipeError::Data(error) => error.into(),
+            error => Self::from_diagnostic(Exit::Usage, error),
+        }
+    }
+}
+
+impl From<TrainError> for Failure {
+    fn from(error: TrainError) -> Self {
+        let exit = match error {
+            TrainError::Recipe(error) => return error.into(),
+            TrainError::Data(error) => return error.into(),
+            TrainError::Image(error) => return error.into(),
+            TrainError::Model(error) => return error.into(),
+            TrainError::RunExists { .. } | TrainError::NoRun { .. } => Exit::Usage,
+            TrainError::Diverged { .. } => Exit::Diverged,
+            _ => Exit::Failed,
+        };
+        Self::from_diagnostic(exit, error)
     }
 }
 

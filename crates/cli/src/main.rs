@@ -1,7 +1,7 @@
 //! `trompe`, the command.
 //!
 //! [`arguments`] says what can be typed, [`command`] does it, [`failure`] turns what went wrong into a
-//! message and an exit code, and [`console`] knows what goes to stdout (data) and what to stderr
+//! message and an exit code, [`table`] sets columns, and [`console`] knows what goes to stdout (data) and what to stderr
 //! (everything else).
 
 mod arguments;
@@ -13,6 +13,7 @@ mod model;
 mod number;
 mod picture;
 mod seeds;
+mod table;
 
 use std::process::ExitCode;
 

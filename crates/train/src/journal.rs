@@ -22,6 +22,9 @@ const LONGEST_LINE: u64 = 1 << 20;
 pub struct Journal {
     file: File,
     path: PathBuf,
+    /// Held, never written: the lock ends with this handle, however the process ends. A file of its
+    /// own, because some systems keep others from reading a locked file.
+    _lock: File,
 }
 
 impl Journal {
@@ -33,21 +36,11 @@ impl Journal {
     /// [`TrainError::RunInUse`] while another process has it open; [`TrainError::Read`] and
     /// [`TrainError::Write`] when the system refuses.
     pub fn open(run: &RunDir) -> Result<(Self, Option<Warning>), TrainError> {
+        let lock = lock(run)?;
         let path = run.journal();
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
         let mut file = options.open(&path).map_err(TrainError::write(&path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(TrainError::RunInUse {
-                    path: run.path().into(),
-                });
-            }
-            Err(TryLockError::Error(source)) => {
-                return Err(TrainError::Write { path, source });
-            }
-        }
         let length = file.metadata().map_err(TrainError::read(&path))?.len();
         let whole = end_of_last_line(&mut file, length).map_err(TrainError::read(&path))?;
         let warning = (whole < length).then(|| Warning {
@@ -62,7 +55,12 @@ impl Journal {
         if warning.is_some() {
             file.set_len(whole).map_err(TrainError::write(&path))?;
         }
-        Ok((Self { file, path }, warning))
+        let journal = Self {
+            file,
+            path,
+            _lock: lock,
+        };
+        Ok((journal, warning))
     }
 }
 
@@ -81,6 +79,19 @@ impl Observer for Journal {
             _ => Ok(()),
         });
         written.map_err(TrainError::write(&self.path))
+    }
+}
+
+/// Keeps other processes out of a run.
+fn lock(run: &RunDir) -> Result<File, TrainError> {
+    let path = run.path().join(".lock");
+    let file = File::create(&path).map_err(TrainError::write(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(TrainError::RunInUse {
+            path: run.path().into(),
+        }),
+        Err(TryLockError::Error(source)) => Err(TrainError::Write { path, source }),
     }
 }
 

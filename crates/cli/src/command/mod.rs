@@ -3,6 +3,8 @@
 mod doctor;
 mod generate;
 mod interpolate;
+mod runs;
+mod train;
 mod traverse;
 
 use clap::Subcommand;
@@ -13,7 +15,6 @@ use crate::failure::Failure;
 /// Commands that Trompe promises and does not have yet: absent from `--help`, and an error that
 /// says so.
 pub(crate) const NOT_BUILT_YET: &[&str] = &[
-    "train",
     "prior",
     "reconstruct",
     "encode",
@@ -25,16 +26,17 @@ pub(crate) const NOT_BUILT_YET: &[&str] = &[
     "weights",
     "data",
     "export",
-    "runs",
     "serve",
 ];
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Train(Box<train::Arguments>),
     Generate(generate::Arguments),
     Interpolate(interpolate::Arguments),
     Traverse(traverse::Arguments),
+    Runs(runs::Arguments),
     Doctor(doctor::Arguments),
 }
 
@@ -45,6 +47,8 @@ impl Command {
             Self::Generate(arguments) => generate::run(arguments, console),
             Self::Interpolate(arguments) => interpolate::run(arguments, console),
             Self::Traverse(arguments) => traverse::run(arguments, console),
+            Self::Train(arguments) => train::run(arguments, console),
+            Self::Runs(arguments) => runs::run(arguments, console),
             Self::Doctor(arguments) => doctor::run(arguments, console),
         }
     }

@@ -24,6 +24,13 @@ pub struct NextCommand {
     pub purpose: &'static str,
 }
 
+impl NextCommand {
+    /// Whether it is `trompe NAME`.
+    pub fn runs(&self, name: &str) -> bool {
+        self.line.split(' ').nth(1) == Some(name)
+    }
+}
+
 /// What to try with a trained model. `model` is what [`Start::model`](crate::Start) says.
 pub fn next_commands(run: &Path, model: &str) -> Vec<NextCommand> {
     let run = quoted(run);

@@ -1,0 +1,207 @@
+//! A training for people to watch: one calm line on a terminal, a few plain ones elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+use trompe_train::{Event, Observer, Progress, Score, Start, TrainError, duration, label};
+
+use crate::console::Console;
+
+/// Off a terminal, progress is told about this often.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// Shows what happens on stderr.
+pub(super) struct Display<'a> {
+    console: &'a Console,
+    view: View,
+}
+
+enum View {
+    /// One line that changes.
+    Bar(ProgressBar),
+    /// A line now and then; the time of the last one.
+    Lines(Option<Instant>),
+}
+
+impl<'a> Display<'a> {
+    pub(super) fn new(console: &'a Console) -> Self {
+        let view = if std::io::stderr().is_terminal() && !console.quiet() {
+            View::Bar(bar())
+        } else {
+            View::Lines(None)
+        };
+        Self { console, view }
+    }
+
+    /// A line that stays.
+    fn say(&self, line: String) {
+        match &self.view {
+            View::Bar(bar) if !bar.is_finished() => bar.println(line),
+            _ => self.console.say(line),
+        }
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        match &mut self.view {
+            View::Bar(bar) => {
+                bar.set_position(progress.images);
+                bar.set_message(summary(progress));
+            }
+            View::Lines(last) => {
+                let is_due = last.is_none_or(|last| last.elapsed() >= BETWEEN_LINES);
+                if is_due {
+                    *last = Some(Instant::now());
+                    let line = summary(progress);
+                    self.console
+                        .say(format!("{} images  {line}", progress.images));
+                }
+            }
+        }
+    }
+}
+
+impl Observer for Display<'_> {
+    fn event(&mut self, event: &Event) -> Result<(), TrainError> {
+        match event {
+            Event::Start(start) => {
+                for line in introduction(start) {
+                    self.say(line);
+                }
+                if let View::Bar(bar) = &self.view {
+                    bar.set_length(start.images);
+                    bar.set_position(start.resumed_from_step * start.batch);
+                }
+            }
+            Event::Progress(progress) => self.progress(progress),
+            Event::Evaluation(evaluation) => {
+                for (name, value) in &evaluation.scores {
+                    let score = score(name, value);
+                    self.say(format!("{} images  {score}", evaluation.images));
+                }
+            }
+            Event::Samples(samples) => self.console.detail(samples.path.display()),
+            Event::Snapshot(written) | Event::Checkpoint(written) => {
+                self.console.detail(written.path.display());
+            }
+            Event::Warning(warning) => self.say(format!("warning: {}", warning.message)),
+            Event::Interrupted(_) | Event::Done(_) => {
+                if let View::Bar(bar) = &self.view {
+                    bar.finish_and_clear();
+                }
+            }
+            // An event of a later library has no words here yet.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:24} {percent:>3}%  {wide_msg}")
+        .map(|style| style.progress_chars("━╸─"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(style);
+    bar
+}
+
+fn introduction(start: &Start) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "{} with {} parameters, on {}: {} images of {}x{} pixels",
+            start.preset.as_deref().unwrap_or(&start.model),
+            start.parameters,
+            start.source,
+            start.images_in_set,
+            start.width,
+            start.height,
+        ),
+        format!("in {}; Ctrl-C saves and stops", start.run.display()),
+    ];
+    if start.resumed_from_step > 0 {
+        lines.push(format!(
+            "going on from step {} of {}",
+            start.resumed_from_step, start.steps
+        ));
+    }
+    lines.extend(start.chosen.iter().cloned());
+    lines
+}
+
+/// Speed, losses and what is left, on one line.
+fn summary(progress: &Progress) -> String {
+    // The loss that the others are parts of comes first.
+    let mut losses: Vec<_> = progress.losses.iter().collect();
+    losses.sort_by_key(|(name, _)| *name != "loss");
+    let losses: Vec<_> = losses
+        .into_iter()
+        .map(|(name, value)| format!("{} {value:.3}", label(name)))
+        .collect();
+    let left = match progress.eta_seconds {
+        Some(seconds) if seconds >= 0.5 => format!("  {} left", duration(seconds)),
+        _ => String::new(),
+    };
+    format!(
+        "{:.0} images/s  {}{left}",
+        progress.images_per_second,
+        losses.join("  ")
+    )
+}
+
+/// A score with what makes it comparable.
+pub(crate) fn score(name: &str, score: &Score) -> String {
+    let detail = |name: &str| match score.details.get(name) {
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(value @ Value::Number(_)) => Some(value.to_string()),
+        _ => None,
+    };
+    let unit = detail("unit").map_or_else(String::new, |unit| format!(" {unit}"));
+    let notes: Vec<_> = [
+        detail("split").map(|split| match detail("n") {
+            Some(n) => format!("{n} {split} images"),
+            None => split,
+        }),
+        detail("draws").map(|draws| format!("{draws} draws")),
+        detail("protocol").map(|protocol| format!("protocol {protocol}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let notes = if notes.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", notes.join(", "))
+    };
+    format!("{} {:.2}{unit}{notes}", label(name), score.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_progress_puts_the_whole_loss_first() {
+        let progress = Progress {
+            images_per_second: 1234.5,
+            losses: [("divergence".to_owned(), 6.0), ("loss".to_owned(), 31.25)].into(),
+            eta_seconds: Some(75.0),
+            ..Progress::default()
+        };
+        assert_eq!(
+            summary(&progress),
+            "1234 images/s  loss 31.250  divergence 6.000  1 min 15 s left"
+        );
+    }
+
+    #[test]
+    fn a_score_is_told_with_its_protocol() {
+        let json = r#"{"value":24.071,"unit":"nats/image","split":"held-out","n":297,"draws":20}"#;
+        let value: Score = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            score("negative_elbo", &value),
+            "negative ELBO 24.07 nats/image (297 held-out images, 20 draws)"
+        );
+    }
+}

@@ -1,0 +1,346 @@
+//! `trompe train`: from what was typed to a run directory.
+
+mod display;
+mod interrupt;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use trompe_models::ModelConfig;
+use trompe_snapshots::write_atomically;
+use trompe_train::{
+    Done, Ending, Event, History, Journal, Observer, Observers, Outcome, PRESETS, Recipe,
+    RecipeBuilder, ReportKeeper, RunDir, TensorBoard, TrainError, duration, fit, next_commands,
+};
+
+use super::NOT_BUILT_YET;
+use crate::console::Console;
+use crate::device::DeviceName;
+use crate::failure::{Exit, Failure};
+use crate::table::columns;
+use display::Display;
+pub(crate) use display::score;
+
+/// Where runs go that nobody named a place for.
+const RUNS: &str = "runs";
+
+/// The preset of a command without arguments.
+const DEFAULT_PRESET: &str = "vae";
+
+/// Train a model on your pictures
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  trompe train                                        a VAE of handwritten digits, in a minute
+  trompe train --data faces/ --size 64                a VAE of your own pictures
+  trompe train --preset dcgan --data faces.zip        a GAN
+  trompe train --run runs/0001-vae-digits --resume    go on where a run stopped
+  trompe train --preset vae --dry-run > my.toml       a recipe to change and to train from")]
+pub(crate) struct Arguments {
+    /// A recipe file (TOML) to train from, instead of a preset
+    #[arg(conflicts_with = "preset")]
+    recipe: Option<PathBuf>,
+    /// A recipe that comes with Trompe; `--list` shows them [default: vae]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Folder, archive or built-in set of images
+    #[arg(long, value_name = "SOURCE")]
+    data: Option<String>,
+    /// Directory to write to [default: the next runs/NNNN-preset-source]
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Train until so many images were seen
+    #[arg(long, value_name = "N", conflicts_with = "steps")]
+    images: Option<u64>,
+    /// Train for so many steps
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Images in a step
+    #[arg(long, value_name = "N")]
+    batch: Option<u64>,
+    /// Side of the images in pixels
+    #[arg(long, value_name = "PX")]
+    size: Option<u32>,
+    /// Where all randomness begins
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Device to train on: auto, cpu, cuda:0, vulkan, metal, rocm
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: DeviceName,
+    /// What happens to images of another shape: center, random, pad, letterbox, none
+    #[arg(long, value_name = "MODE")]
+    crop: Option<String>,
+    /// Whether labels of the images are used: auto, none
+    #[arg(long, value_name = "CHOICE")]
+    labels: Option<String>,
+    /// Where decoded images are kept: auto, ram, disk, none
+    #[arg(long, value_name = "MODE")]
+    cache: Option<String>,
+    /// Save after every so many images
+    #[arg(long, value_name = "IMAGES")]
+    checkpoint_every: Option<u64>,
+    /// Go on with the run in `--run`
+    #[arg(long, requires = "run")]
+    resume: bool,
+    /// Change any key of the recipe, such as `objective.vae.beta=4`; can be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+    /// Print the complete recipe and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the presets and stop
+    #[arg(long)]
+    list: bool,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("this should be KEY=VALUE, such as `training.batch=32`".to_owned()),
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failure> {
+    if arguments.list {
+        return list(console);
+    }
+    let device = arguments.device.open()?;
+    let existing = arguments.existing_run()?;
+    let resolved = arguments.builder(existing.as_ref(), console)?.resolve()?;
+    let recipe = resolved.recipe.clone();
+    if arguments.dry_run {
+        return dry_run(&recipe, console);
+    }
+
+    if let Some(run) = &existing
+        && let Some(done) = finished(run, &recipe)?
+    {
+        console.object(&Event::Done(done.clone()))?;
+        return tell_done(&done, &recipe, run, console);
+    }
+    let run = match (existing, &arguments.run) {
+        (Some(run), _) => run,
+        (None, Some(path)) => RunDir::create(path)?,
+        (None, None) => RunDir::create_next(Path::new(RUNS), &recipe.name, &recipe.data.source)?,
+    };
+    let (journal, cut) = Journal::open(&run)?;
+    let text = recipe.to_toml();
+    write_atomically(&run.recipe(), |file| file.write_all(text.as_bytes()))
+        .map_err(TrainError::from)?;
+
+    let mut observers = Observers::new()
+        .with(journal)
+        .with(Lines { console })
+        .with(Display::new(console))
+        .with(TensorBoard::create(&run)?)
+        .with(ReportKeeper::new(&run));
+    if let Some(warning) = cut {
+        observers.event(&Event::Warning(warning))?;
+    }
+    let stop = interrupt::on_ctrl_c()?;
+    let outcome = fit(resolved, &run, &device, &mut observers, stop)?;
+    drop(observers);
+    match outcome {
+        Outcome::Done(done) => tell_done(&done, &recipe, &run, console),
+        Outcome::Interrupted(at) => Err(Failure::new(
+            Exit::Interrupted,
+            format!(
+                "stopped at step {} of {}, after a checkpoint",
+                at.step,
+                recipe.steps()
+            ),
+            format!("{} goes on from here", resume_command(&run)),
+        )),
+    }
+}
+
+impl Arguments {
+    /// The run to go on with, if `--resume` was given and there is one. Where there is none, a recipe
+    /// or preset on the command line says what to begin.
+    fn existing_run(&self) -> Result<Option<RunDir>, Failure> {
+        let Some(path) = self.run.as_ref().filter(|_| self.resume) else {
+            return Ok(None);
+        };
+        match RunDir::open(path) {
+            Ok(run) => Ok(Some(run)),
+            Err(TrainError::NoRun { .. }) if self.recipe.is_some() || self.preset.is_some() => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The recipe as typed: the run's own, a file or a preset, and every flag on top.
+    fn builder(
+        &self,
+        existing: Option<&RunDir>,
+        console: &Console,
+    ) -> Result<RecipeBuilder, Failure> {
+        let builder = match (existing.map(RunDir::recipe), &self.recipe) {
+            (Some(recipe), typed) if recipe.is_file() => {
+                if typed.is_some() || self.preset.is_some() {
+                    console.say(format!("going on with the run's own {}", recipe.display()));
+                }
+                RecipeBuilder::file(&recipe)?
+            }
+            (_, Some(recipe)) => RecipeBuilder::file(recipe)?,
+            (_, None) => RecipeBuilder::preset(self.preset.as_deref().unwrap_or(DEFAULT_PRESET))?,
+        };
+        let text = |value: &Option<String>| value.as_ref().map(|text| toml_text(text));
+        let number = |value: Option<u64>| value.map(|number| number.to_string());
+        let flags = [
+            ("--data", "data.source", text(&self.data)),
+            ("--size", "data.size", number(self.size.map(u64::from))),
+            ("--crop", "data.crop", text(&self.crop)),
+            ("--labels", "data.labels", text(&self.labels)),
+            ("--cache", "data.cache", text(&self.cache)),
+            ("--seed", "seed", number(self.seed)),
+            ("--batch", "training.batch", number(self.batch)),
+            ("--images", "training.images", number(self.images)),
+            ("--steps", "training.steps", number(self.steps)),
+            (
+                "--checkpoint-every",
+                "training.checkpoint_every",
+                number(self.checkpoint_every),
+            ),
+        ];
+        let mut builder = builder;
+        for (key, value) in &self.set {
+            builder = builder.set(format!("--set {key}={value}"), key, value);
+        }
+        for (flag, key, value) in flags {
+            if let Some(value) = value {
+                builder = builder.set(format!("{flag} {value}"), key, &value);
+            }
+        }
+        Ok(builder)
+    }
+}
+
+/// Text as a TOML string: a folder that is called `2024` is no number.
+fn toml_text(text: &str) -> String {
+    // JSON's escapes are TOML's, for text without control characters beyond what paths hold.
+    serde_json::Value::from(text).to_string()
+}
+
+/// Tells programs what happens, one JSON object a line.
+struct Lines<'a> {
+    console: &'a Console,
+}
+
+impl Observer for Lines<'_> {
+    fn event(&mut self, event: &Event) -> Result<(), TrainError> {
+        self.console
+            .object(event)
+            .map_err(|failure| TrainError::Write {
+                path: "stdout".into(),
+                source: std::io::Error::other(failure.diagnostic().to_string()),
+            })
+    }
+}
+
+fn list(console: &Console) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Line {
+        name: &'static str,
+        family: &'static str,
+        summary: &'static str,
+    }
+    let mut rows = Vec::new();
+    for preset in PRESETS {
+        console.object(&Line {
+            name: preset.name,
+            family: preset.family,
+            summary: preset.summary,
+        })?;
+        rows.push(
+            [preset.name, preset.family, preset.summary]
+                .map(str::to_owned)
+                .to_vec(),
+        );
+    }
+    console.data(columns(&rows))
+}
+
+fn dry_run(recipe: &Recipe, console: &Console) -> Result<(), Failure> {
+    console.object(recipe)?;
+    console.data(recipe.to_toml().trim_end())?;
+    let training = &recipe.training;
+    console.say(format!(
+        "{} steps of {} images; a checkpoint after every {} images, {} in all",
+        recipe.steps(),
+        training.batch,
+        training.checkpoint_every,
+        training.images.div_ceil(training.checkpoint_every.max(1)),
+    ));
+    Ok(())
+}
+
+/// What the journal says of the end, if the run has come to the end that the recipe asks for.
+fn finished(run: &RunDir, recipe: &Recipe) -> Result<Option<Done>, TrainError> {
+    Ok(match History::read(run)?.ending {
+        Ending::Done(done) if done.images >= recipe.training.images => Some(done),
+        _ => None,
+    })
+}
+
+fn resume_command(run: &RunDir) -> String {
+    format!("`trompe train --run {} --resume`", run.path().display())
+}
+
+/// Where everything is, how good it is, and what to do with it.
+fn tell_done(done: &Done, recipe: &Recipe, run: &RunDir, console: &Console) -> Result<(), Failure> {
+    if console.quiet() {
+        return console.data(run.path().display());
+    }
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let mut rows = vec![row("run", run.path().display().to_string())];
+    for (name, value) in &done.scores {
+        rows.push(row("score", score(name, value)));
+    }
+    rows.push(row(
+        "time",
+        format!("{} for {} images", duration(done.seconds), done.images),
+    ));
+    rows.push(row("report", run.report().display().to_string()));
+    console.data(columns(&rows))?;
+
+    let family = match &recipe.model {
+        ModelConfig::Vae(_) => "vae",
+        ModelConfig::Gan(_) => "gan",
+    };
+    let next: Vec<_> = next_commands(run.path(), family)
+        .into_iter()
+        .filter(|next| !NOT_BUILT_YET.iter().any(|name| next.runs(name)))
+        .map(|next| vec![format!("  {}", next.line), next.purpose.to_owned()])
+        .collect();
+    if next.is_empty() {
+        return Ok(());
+    }
+    console.data(format!("\nTry next:\n{}", columns(&next)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_a_key_and_a_value() {
+        assert_eq!(
+            assignment("a.b = c=d").unwrap(),
+            ("a.b".to_owned(), "c=d".to_owned())
+        );
+        assert!(assignment("a.b").is_err());
+        assert!(assignment("=1").is_err());
+    }
+
+    #[test]
+    fn a_folder_named_like_a_number_stays_text() {
+        let toml = |text: &str| format!("source = {}", toml_text(text));
+        assert_eq!(toml("2024"), "source = \"2024\"");
+        assert_eq!(toml(r#"C:\new "faces""#), r#"source = "C:\\new \"faces\"""#);
+    }
+}
