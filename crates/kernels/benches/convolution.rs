@@ -152,19 +152,20 @@ fn time_layer(layer: &Layer, rounds: usize) {
     black_box((output, input_gradient, weight_gradient));
 }
 
-/// The median time of a call in milliseconds, over rounds of about 0.1 s each.
+/// The median time of a call in milliseconds, over rounds of at least 0.05 s.
 fn median(rounds: usize, mut work: impl FnMut()) -> f64 {
-    work();
-    let start = seconds();
-    work();
+    let mut calls = 1;
+    let mut timed = |calls: usize| {
+        let start = seconds();
+        (0..calls).for_each(|_| work());
+        seconds() - start
+    };
     // Linux counts time on the CPU in ticks of 4 ms.
-    let calls = (0.1 / (seconds() - start)).clamp(1.0, 1e4).ceil() as usize;
+    while timed(calls) < 0.05 {
+        calls *= 2;
+    }
     let mut times: Vec<f64> = (0..rounds)
-        .map(|_| {
-            let start = seconds();
-            (0..calls).for_each(|_| work());
-            (seconds() - start) * 1e3 / calls as f64
-        })
+        .map(|_| timed(calls) * 1e3 / calls as f64)
         .collect();
     times.sort_by(f64::total_cmp);
     times[rounds / 2]

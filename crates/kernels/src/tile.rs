@@ -1,8 +1,8 @@
 //! The micro-kernels: a tile of results in registers, fed by rows of one matrix and a panel of another.
 //!
-//! Every result is a chain of multiply-adds in the order of the rows of the panel, started from zero and then, if
-//! asked, added to what was there. The chain is the same in whichever row and tile a result lies, so a result's bits
-//! depend on its own numbers alone.
+//! Every result is a chain of multiply-adds in the order of the rows of the panel (or two chains, in panels of one
+//! register), started from zero and then, if asked, added to what was there. The chain is the same in whichever row and
+//! tile a result lies, so a result's bits depend on its own numbers alone.
 
 use crate::panels::VECTORS;
 use crate::vector::Vector;
@@ -42,6 +42,15 @@ pub(crate) struct Packed {
     pub(crate) len: usize,
 }
 
+/// Left-hand columns that lie anywhere: one pointer for each `k`, to the numbers of all rows.
+pub(crate) struct Columns {
+    pub(crate) pointers: *const *const f32,
+    /// Floats to add to each pointer.
+    pub(crate) row: usize,
+    /// How many `k` there are.
+    pub(crate) len: usize,
+}
+
 /// A tile's left-hand side.
 pub(crate) trait Left {
     /// Multiplies `ROWS` rows with a panel of `WIDTH` registers.
@@ -59,13 +68,26 @@ impl Left for Pointers {
         // pointer of the table may be read for `channels` floats from `channel` on.
         unsafe {
             let mut sums = [[V::splat(0.0); WIDTH]; ROWS];
+            let mut odd_sums = [V::splat(0.0); ROWS];
             let mut panel = target.panel;
             for tap in 0..self.taps {
                 let mut rows = [std::ptr::null(); ROWS];
                 for (row, pointer) in rows.iter_mut().enumerate() {
                     *pointer = (*self.table.add(tap * MOST_ROWS + row)).add(self.channel);
                 }
-                for k in 0..self.channels {
+                // One register across and eight rows are just as many chains as the latency of a multiply-add takes; so
+                // there even and odd channels have chains of their own.
+                let pairs = if WIDTH == 1 { self.channels / 2 } else { 0 };
+                for k in (0..2 * pairs).step_by(2) {
+                    let even = V::load(panel);
+                    let odd = V::load(panel.add(V::LANES));
+                    panel = panel.add(2 * V::LANES);
+                    for ((sums, odd_sum), row) in sums.iter_mut().zip(&mut odd_sums).zip(&rows) {
+                        sums[0] = V::splat(*row.add(k)).mul_add(even, sums[0]);
+                        *odd_sum = V::splat(*row.add(k + 1)).mul_add(odd, *odd_sum);
+                    }
+                }
+                for k in 2 * pairs..self.channels {
                     let mut right = [V::splat(0.0); WIDTH];
                     for (at, right) in right.iter_mut().enumerate() {
                         *right = V::load(panel.add(at * V::LANES));
@@ -77,6 +99,11 @@ impl Left for Pointers {
                             *sum = left.mul_add(*right, *sum);
                         }
                     }
+                }
+            }
+            if WIDTH == 1 {
+                for (sums, odd_sum) in sums.iter_mut().zip(odd_sums) {
+                    sums[0] = sums[0].add(odd_sum);
                 }
             }
             target.write(sums);
@@ -106,6 +133,33 @@ impl Left for Packed {
                     }
                 }
                 rows = rows.add(self.step);
+            }
+            target.write(sums);
+        }
+    }
+}
+
+impl Left for Columns {
+    #[inline(always)]
+    unsafe fn multiply<V: Vector, const ROWS: usize, const WIDTH: usize>(&self, target: &Target) {
+        // SAFETY: the panel has `len` rows of `WIDTH * LANES` floats, of which each step reads the next; each of the `len`
+        // pointers may be read for `ROWS` floats from `row` on.
+        unsafe {
+            let mut sums = [[V::splat(0.0); WIDTH]; ROWS];
+            let mut panel = target.panel;
+            for k in 0..self.len {
+                let rows = (*self.pointers.add(k)).add(self.row);
+                let mut right = [V::splat(0.0); WIDTH];
+                for (at, right) in right.iter_mut().enumerate() {
+                    *right = V::load(panel.add(at * V::LANES));
+                }
+                panel = panel.add(WIDTH * V::LANES);
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let left = V::splat(*rows.add(row));
+                    for (sum, right) in sums.iter_mut().zip(&right) {
+                        *sum = left.mul_add(*right, *sum);
+                    }
+                }
             }
             target.write(sums);
         }

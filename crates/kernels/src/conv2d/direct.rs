@@ -19,7 +19,7 @@ const TASK_ROWS: usize = 96;
 /// With fewer row blocks than this, tasks divide the channels as well.
 const FEW_TASKS: usize = 16;
 /// Below this many multiply-adds, waking another thread costs more than it saves.
-const SMALL_WORK: usize = 1 << 18;
+const SMALL_WORK: usize = 1 << 20;
 
 /// One side of a convolution: channels in all, and in each group.
 #[derive(Clone, Copy, Debug)]
@@ -277,30 +277,36 @@ impl Kernel for TaskKernel<'_> {
             }
         }
         for (index, (block, start)) in panels.block_starts().enumerate() {
-            for unit in first_unit..end_unit {
+            let units = end_unit - first_unit;
+            for step in 0..units * tiles {
+                // A panel is used by all tiles while it is in the first-level cache; but the weights of groups are small,
+                // and it is the pixels, whose lines lie far apart, that should be used by all groups.
+                let (unit, tile) = if self.direct.groups == 1 {
+                    (first_unit + step / tiles, step % tiles)
+                } else {
+                    (first_unit + step % units, step / units)
+                };
                 let (group, panel, column, columns) = channels_of(unit);
                 let panel = panels.panel(group, block, start, panel);
-                for tile in 0..tiles {
-                    // SAFETY: the table has `taps * MOST_ROWS` pointers for each tile, each to `channels` of a source pixel
-                    // (or zeros as many), of which the block reads its own and the group's; outputs point to target
-                    // pixels of this task's rows, of which only this task writes these columns, or to `waste`.
-                    unsafe {
-                        let pointers = Pointers {
-                            table: left.pointers().add((tile * taps + block.tap) * MOST_ROWS),
-                            taps: block.taps,
-                            channel: group * self.direct.source.in_group + block.channel,
-                            channels: block.channels,
-                        };
-                        let target = Target {
-                            panel: panel.as_ptr(),
-                            columns,
-                            outputs: outputs.as_ptr().add(tile * MOST_ROWS),
-                            column,
-                            add: index > 0,
-                        };
-                        let rows = (rows - tile * V::TILE_ROWS).min(V::TILE_ROWS);
-                        tile::multiply::<V>(&pointers, rows, &target);
-                    }
+                // SAFETY: the table has `taps * MOST_ROWS` pointers for each tile, each to `channels` of a source pixel
+                // (or zeros as many), of which the block reads its own and the group's; outputs point to target
+                // pixels of this task's rows, of which only this task writes these columns, or to `waste`.
+                unsafe {
+                    let pointers = Pointers {
+                        table: left.pointers().add((tile * taps + block.tap) * MOST_ROWS),
+                        taps: block.taps,
+                        channel: group * self.direct.source.in_group + block.channel,
+                        channels: block.channels,
+                    };
+                    let target = Target {
+                        panel: panel.as_ptr(),
+                        columns,
+                        outputs: outputs.as_ptr().add(tile * MOST_ROWS),
+                        column,
+                        add: index > 0,
+                    };
+                    let rows = (rows - tile * V::TILE_ROWS).min(V::TILE_ROWS);
+                    tile::multiply::<V>(&pointers, rows, &target);
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::isa::{self, Kernel};
 use crate::panels::VECTORS;
 use crate::parallel::{self, Disjoint};
 use crate::scratch;
-use crate::tile::{self, MOST_ROWS, Packed, Target};
+use crate::tile::{self, Columns, Left, Packed, Target};
 use crate::vector::Vector;
 
 /// Pixels that are summed at a time: a panel of them and a tile fit the first-level cache.
@@ -21,8 +21,10 @@ const TASK_ROWS: usize = 256;
 const TASKS: usize = 32;
 /// Blocks of pixels that a slice has at least.
 const SLICE_BLOCKS: usize = 4;
+/// Rows of the tallest tile.
+const SLOTS: usize = 16;
 /// Below this many multiply-adds, waking another thread costs more than it saves.
-const SMALL_WORK: usize = 1 << 18;
+const SMALL_WORK: usize = 1 << 20;
 
 /// Writes the gradient with respect to the weights. Lengths are the caller's to check.
 pub(crate) fn weight_gradient(
@@ -40,7 +42,7 @@ pub(crate) fn weight_gradient(
     let run = pixels::run(&walk, geometry.channels_in, geometry.groups);
     let in_group = geometry.channels_in / geometry.groups;
     let task_channels = (TASK_ROWS / walk.taps.len().max(1))
-        .next_multiple_of(MOST_ROWS * 2)
+        .next_multiple_of(SLOTS)
         .min(in_group * run);
     let chunks = (in_group * run).div_ceil(task_channels);
     let pixel_blocks = (batch * walk.points()).div_ceil(BLOCK);
@@ -149,8 +151,12 @@ impl Kernel for Task<'_> {
         let group = self.unit / chunks;
         let first = self.unit % chunks * self.plan.task_channels;
         let channels = self.plan.task_channels.min(in_group * run - first);
-        let tiles = channels.div_ceil(V::TILE_ROWS);
-        let tile_len = BLOCK * V::TILE_ROWS;
+        // Where one register holds all columns, as in groups of 16 channels, a packed row would be used only once a tap:
+        // the pixels are then read where they lie, by a tile of one register's width and as tall as it is wide.
+        let in_place = out_group <= V::LANES && channels.is_multiple_of(V::LANES);
+        let tile_rows = if in_place { V::LANES } else { V::TILE_ROWS };
+        let tiles = channels.div_ceil(tile_rows);
+        let tile_len = if in_place { 0 } else { BLOCK * V::TILE_ROWS };
         let panel_width = VECTORS * V::LANES;
         let slice_end = self
             .plan
@@ -163,7 +169,7 @@ impl Kernel for Task<'_> {
             zeros: &self.plan.zeros,
         };
         let mut waste = vec![0.0_f32; out_group];
-        let outputs = self.outputs(taps, channels, V::TILE_ROWS, waste.as_mut_ptr());
+        let outputs = self.outputs(taps, channels, tile_rows, waste.as_mut_ptr());
         // Not `scratch::with`: inside its closure the vectors would not be inlined.
         let mut memory = scratch::borrow(taps * tiles * tile_len + BLOCK * panel_width);
         let (left, panel) = memory.split_at_mut(taps * tiles * tile_len);
@@ -178,7 +184,7 @@ impl Kernel for Task<'_> {
                 |p, tap| tap * BLOCK + p,
             );
             for tap in 0..taps {
-                for tile in 0..tiles {
+                for tile in 0..if in_place { 0 } else { tiles } {
                     let to = &mut left[(tap * tiles + tile) * tile_len..][..len * V::TILE_ROWS];
                     let count = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
                     let channel = group * in_group + first + tile * V::TILE_ROWS;
@@ -196,17 +202,34 @@ impl Kernel for Task<'_> {
                 unsafe { pack_panel::<V>(from, geometry.channels_out, len, columns, panel) };
                 for tap in 0..taps {
                     for tile in 0..tiles {
+                        let target = Target {
+                            panel: panel.as_ptr(),
+                            columns,
+                            outputs: outputs[(tap * tiles + tile) * SLOTS..].as_ptr(),
+                            column: first_column,
+                            add: start > slice_start,
+                        };
+                        if in_place {
+                            let left = Columns {
+                                pointers: table.pointers().wrapping_add(tap * BLOCK),
+                                row: group * in_group + first + tile * tile_rows,
+                                len,
+                            };
+                            // SAFETY: the table has `BLOCK` pointers a tap, each good for all channels, of which each tile
+                            // has its `LANES` in full; the rest as below.
+                            unsafe {
+                                if V::LANES == 16 {
+                                    left.multiply::<V, 16, 1>(&target);
+                                } else {
+                                    left.multiply::<V, 8, 1>(&target);
+                                }
+                            }
+                            continue;
+                        }
                         let left = Packed {
                             start: left[(tap * tiles + tile) * tile_len..].as_ptr(),
                             step: V::TILE_ROWS,
                             len,
-                        };
-                        let target = Target {
-                            panel: panel.as_ptr(),
-                            columns,
-                            outputs: outputs[(tap * tiles + tile) * MOST_ROWS..].as_ptr(),
-                            column: first_column,
-                            add: start > slice_start,
                         };
                         let rows = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
                         // SAFETY: both sides were packed above, `len` long; outputs point to rows of this task's
@@ -220,7 +243,7 @@ impl Kernel for Task<'_> {
 }
 
 impl Task<'_> {
-    /// Where the rows of each tile go: `[tap][tile][MOST_ROWS]`.
+    /// Where the rows of each tile go: `[tap][tile][SLOTS]`.
     fn outputs(
         &self,
         taps: usize,
@@ -239,7 +262,7 @@ impl Task<'_> {
             [geometry.channels_in, geometry.channels_out].map(|all| all / geometry.groups);
         let first = self.unit % chunks * self.plan.task_channels;
         let tiles = channels.div_ceil(tile_rows);
-        let mut outputs = vec![waste; taps * tiles * MOST_ROWS];
+        let mut outputs = vec![waste; taps * tiles * SLOTS];
         for tap in 0..taps {
             for channel in 0..channels {
                 let (tap_of_run, input) =
@@ -247,7 +270,7 @@ impl Task<'_> {
                 let index = walk.taps[tap * run + tap_of_run].index;
                 let row = (index * in_group + input) * geometry.channels_out
                     + self.unit / chunks * out_group;
-                let slot = (tap * tiles + channel / tile_rows) * MOST_ROWS + channel % tile_rows;
+                let slot = (tap * tiles + channel / tile_rows) * SLOTS + channel % tile_rows;
                 outputs[slot] = self.partials.at(self.slice * geometry.weights_len() + row);
             }
         }
