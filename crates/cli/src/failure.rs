@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use miette::{Diagnostic, MietteDiagnostic};
+use trompe::DeviceError;
 use trompe_data::DataError;
 use trompe_images::ImageError;
 use trompe_models::ModelError;
@@ -106,6 +107,12 @@ impl From<ImageError> for Failure {
 
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
+        Self::from_diagnostic(Exit::Usage, error)
+    }
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
         Self::from_diagnostic(Exit::Usage, error)
     }
 }

@@ -7,7 +7,6 @@
 mod arguments;
 mod command;
 mod console;
-mod device;
 mod failure;
 mod model;
 mod number;

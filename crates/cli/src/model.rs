@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use trompe::Session;
+use trompe::{DeviceName, Session};
 
 use crate::console::Console;
-use crate::device::DeviceName;
 use crate::failure::Failure;
 
 /// Which model to use, and where.

@@ -203,7 +203,7 @@ impl<'a> Fit<'a> {
             width: image.width,
             height: image.height,
             channels: image.channels.count() as u32,
-            device: format!("{:?}", self.setting.device),
+            device: in_words(&self.setting.device),
             batch: self.batch(),
             steps: self.recipe.steps(),
             images: self.recipe.steps() * self.batch(),
@@ -406,6 +406,18 @@ impl<'a> Fit<'a> {
         };
         self.tell(Event::Done(done.clone()))?;
         Ok(Outcome::Done(done))
+    }
+}
+
+/// A device as users know it: `cpu`, `Cuda(0)`.
+fn in_words(device: &Device) -> String {
+    let name = format!("{device:?}");
+    let name = name.strip_prefix("Device<").unwrap_or(&name);
+    let name = name.strip_suffix('>').unwrap_or(name);
+    if name.starts_with("Flex") {
+        "cpu".to_owned()
+    } else {
+        name.to_owned()
     }
 }
 

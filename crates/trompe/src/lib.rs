@@ -18,11 +18,13 @@
 //! # }
 //! ```
 
+mod device;
 mod error;
 mod locate;
 mod session;
 
 pub use burn::tensor::Device;
+pub use device::{DeviceError, DeviceName};
 pub use error::Error;
 pub use session::Session;
 pub use trompe_images::{

@@ -199,7 +199,8 @@ fn curves(story: &Story) -> String {
     let progress = &story.history.progress;
     let images: Vec<f64> = progress.iter().map(|p| p.images as f64).collect();
     let mut names: Vec<&String> = progress.iter().flat_map(|p| p.losses.keys()).collect();
-    names.sort();
+    // The loss that the others are parts of comes first.
+    names.sort_by_key(|name| (*name != "loss", *name));
     names.dedup();
     let chart_of = |name: &str| {
         let special = CHARTS

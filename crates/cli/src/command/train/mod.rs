@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use trompe::DeviceName;
 use trompe_models::ModelConfig;
 use trompe_snapshots::write_atomically;
 use trompe_train::{
@@ -16,7 +17,6 @@ use trompe_train::{
 
 use super::NOT_BUILT_YET;
 use crate::console::Console;
-use crate::device::DeviceName;
 use crate::failure::{Exit, Failure};
 use crate::table::columns;
 use display::Display;
