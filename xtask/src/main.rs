@@ -1,6 +1,7 @@
 //! Work on the project itself: `cargo xtask --help`.
 
 mod bench;
+mod digits;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -18,11 +19,17 @@ enum Task {
     /// Times our steps beside PyTorch's.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Trains presets on digits and lets a classifier of real digits judge what they make.
+    Digits(digits::Digits),
+    /// Trains `vae-mlp` on digits and prints its likelihood beside PyTorch's.
+    VaeMlp(digits::VaeMlp),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Bench(bench) => bench::run(bench),
+        Task::Digits(arguments) => digits::judge_presets(&arguments),
+        Task::VaeMlp(arguments) => digits::compare_likelihood(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
