@@ -103,6 +103,7 @@ fn compare<const D: usize>(name: &str, operation: impl Fn(&Case) -> Option<Resul
 fn convolutions_are_pytorchs() {
     compare("ops_conv2d", |case| {
         let mut options = Conv2dOptions::new(1, 0);
+        options.precise = true;
         options.stride = case.pair("stride");
         options.padding = case.pair("padding").map(|padding| (padding, padding));
         options.dilation = case.pair("dilation");
@@ -137,6 +138,7 @@ fn transposed_convolutions_are_pytorchs() {
             return None; // No model of ours needs it.
         }
         let mut options = ConvTranspose2dOptions::new(1, 0, 0);
+        options.precise = true;
         options.stride = case.pair("stride");
         options.padding = case.pair("padding");
         options.output_padding = case.pair("output_padding");
