@@ -74,53 +74,55 @@ impl Plane {
 fn widen(sums: &[u16], out: &mut Vec<u8>, rounding: [u16; 2], bits: u32) {
     let last = sums.len() - 1;
     let [left, right] = rounding;
-    out.push(((4 * sums[0] + left) >> bits) as u8);
-    out.push(((3 * sums[0] + sums[1] + right) >> bits) as u8);
-    for three in sums.windows(3) {
-        out.push(((3 * three[1] + three[0] + left) >> bits) as u8);
-        out.push(((3 * three[1] + three[2] + right) >> bits) as u8);
+    out.resize(2 * sums.len(), 0);
+    out[0] = ((4 * sums[0] + left) >> bits) as u8;
+    out[1] = ((3 * sums[0] + sums[1] + right) >> bits) as u8;
+    let (pairs, _) = out[2..].as_chunks_mut::<2>();
+    for (three, pair) in sums.windows(3).zip(pairs) {
+        pair[0] = ((3 * three[1] + three[0] + left) >> bits) as u8;
+        pair[1] = ((3 * three[1] + three[2] + right) >> bits) as u8;
     }
-    out.push(((3 * sums[last] + sums[last - 1] + left) >> bits) as u8);
-    out.push(((4 * sums[last] + right) >> bits) as u8);
+    out[2 * last] = ((3 * sums[last] + sums[last - 1] + left) >> bits) as u8;
+    out[2 * last + 1] = ((4 * sums[last] + right) >> bits) as u8;
 }
 
 /// The bytes of a picture from its planes.
 pub(super) fn picture(planes: &[Plane], colours: Colours, spec: ImageSpec) -> Vec<u8> {
     let width = spec.width as usize;
-    let mut bytes = Vec::with_capacity(spec.samples());
+    let mut bytes = vec![0; spec.samples()];
     let mut rows = vec![Vec::with_capacity(width + 8); planes.len()];
     let mut sums = Vec::new();
-    let conversion = Conversion::new();
-    for y in 0..spec.height as usize {
+    for (y, out) in bytes.chunks_exact_mut(spec.row_samples()).enumerate() {
         for (plane, row) in planes.iter().zip(&mut rows) {
             plane.enlarged_row(y, &mut sums, row);
         }
+        let (pixels, _) = out.as_chunks_mut::<3>();
         match (colours, &rows[..]) {
             (Colours::YCbCr, [y, cb, cr]) => {
-                for ((&y, &cb), &cr) in y[..width].iter().zip(cb).zip(cr) {
-                    bytes.extend(conversion.rgb(y, cb, cr));
+                for (((pixel, &y), &cb), &cr) in pixels.iter_mut().zip(y).zip(cb).zip(cr) {
+                    *pixel = rgb(y, cb, cr);
                 }
             }
             (Colours::Rgb, [red, green, blue]) => {
-                for ((&red, &green), &blue) in red[..width].iter().zip(green).zip(blue) {
-                    bytes.extend([red, green, blue]);
+                for (((pixel, &r), &g), &b) in pixels.iter_mut().zip(red).zip(green).zip(blue) {
+                    *pixel = [r, g, b];
                 }
             }
             (Colours::Ycck, [y, cb, cr, black]) => {
-                for (((&y, &cb), &cr), &black) in y[..width].iter().zip(cb).zip(cr).zip(black) {
+                let rows = y.iter().zip(cb).zip(cr).zip(black);
+                for (pixel, (((&y, &cb), &cr), &black)) in pixels.iter_mut().zip(rows) {
                     // What is coded are the complements of cyan, magenta and yellow; all inks are
                     // stored inverted.
-                    let inks = conversion.rgb(y, cb, cr).map(|sample| 255 - sample);
-                    bytes.extend(inks.map(|ink| on_paper(ink, black)));
+                    *pixel = rgb(y, cb, cr).map(|sample| on_paper(255 - sample, black));
                 }
             }
             (Colours::Cmyk, [cyan, magenta, yellow, black]) => {
-                let inks = cyan[..width].iter().zip(magenta).zip(yellow).zip(black);
-                for (((&cyan, &magenta), &yellow), &black) in inks {
-                    bytes.extend([cyan, magenta, yellow].map(|ink| on_paper(ink, black)));
+                let rows = cyan.iter().zip(magenta).zip(yellow).zip(black);
+                for (pixel, (((&c, &m), &y), &black)) in pixels.iter_mut().zip(rows) {
+                    *pixel = [c, m, y].map(|ink| on_paper(ink, black));
                 }
             }
-            (_, rows) => bytes.extend_from_slice(&rows[0][..width]),
+            (_, rows) => out.copy_from_slice(&rows[0][..width]),
         }
     }
     bytes
@@ -134,33 +136,14 @@ fn on_paper(ink: u8, black: u8) -> u8 {
     (light - (((product >> 8) + product) >> 8)) as u8
 }
 
-/// YCbCr to RGB by ITU-R BT.601 in 16-bit fixed point.
-struct Conversion {
-    /// For each byte: what Cr adds to red and (not yet shifted) to green, what Cb adds to green and
-    /// to blue.
-    red: [i32; 256],
-    green_of_cr: [i32; 256],
-    green_of_cb: [i32; 256],
-    blue: [i32; 256],
-}
-
-impl Conversion {
-    fn new() -> Self {
-        const HALF: i32 = 1 << 15;
-        let table = |entry: fn(i32) -> i32| std::array::from_fn(|byte| entry(byte as i32 - 128));
-        // 1.40200, 0.71414, 0.34414 and 1.77200, times 65536 and rounded.
-        Self {
-            red: table(|x| (91_881 * x + HALF) >> 16),
-            green_of_cr: table(|x| -46_802 * x),
-            green_of_cb: table(|x| -22_554 * x + HALF),
-            blue: table(|x| (116_130 * x + HALF) >> 16),
-        }
-    }
-
-    #[inline]
-    fn rgb(&self, y: u8, cb: u8, cr: u8) -> [u8; 3] {
-        let (y, cb, cr) = (i32::from(y), usize::from(cb), usize::from(cr));
-        let green = (self.green_of_cb[cb] + self.green_of_cr[cr]) >> 16;
-        [y + self.red[cr], y + green, y + self.blue[cb]].map(|sample| sample.clamp(0, 255) as u8)
-    }
+/// YCbCr to RGB by ITU-R BT.601 in 16-bit fixed point: 1.40200, 0.71414, 0.34414 and 1.77200, times
+/// 65536 and rounded.
+#[inline]
+fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+    const HALF: i32 = 1 << 15;
+    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+    let red = y + ((91_881 * cr + HALF) >> 16);
+    let green = y + ((HALF - 22_554 * cb - 46_802 * cr) >> 16);
+    let blue = y + ((116_130 * cb + HALF) >> 16);
+    [red, green, blue].map(|sample| sample.clamp(0, 255) as u8)
 }
