@@ -8,7 +8,7 @@ use trompe_layers::Init;
 
 /// What a recipe and a snapshot say about the networks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum ModelConfig {
     /// A variational autoencoder.
     Vae(VaeConfig),

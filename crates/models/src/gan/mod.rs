@@ -19,7 +19,6 @@ use trompe_layers::{Init, Pass};
 
 /// Generator and discriminator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct GanConfig {
     /// Entries of one latent.
     pub latent: usize,
@@ -31,7 +30,7 @@ pub struct GanConfig {
 
 /// Kinds of generators.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum GeneratorConfig {
     /// Dense layers with ReLU.
     Mlp {
@@ -47,7 +46,7 @@ pub enum GeneratorConfig {
 
 /// Kinds of discriminators.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum DiscriminatorConfig {
     /// Dense layers with leaky ReLU.
     Mlp {

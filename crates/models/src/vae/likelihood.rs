@@ -6,7 +6,7 @@ use trompe_images::ValueRange;
 
 /// The distribution `p(x|z)` of one image given its latent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum Likelihood {
     /// Each sample is 1 with the probability whose logit the decoder gives.
     ///

@@ -25,7 +25,6 @@ use trompe_layers::{Fill, Init, Pass};
 
 /// Encoder, decoder and likelihood of a VAE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct VaeConfig {
     /// Entries of one latent.
     pub latent: usize,
@@ -37,7 +36,7 @@ pub struct VaeConfig {
 
 /// What encoder and decoder are made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum VaeNetwork {
     /// Dense layers with ReLU.
     Mlp {
