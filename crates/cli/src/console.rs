@@ -81,7 +81,9 @@ impl Console {
         let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
             .with_width(100)
             .with_break_words(false)
-            .with_links(false);
+            .with_links(false)
+            // Our messages name their cause themselves.
+            .without_cause_chain();
         let text = match handler.render_report(&mut text, failure.diagnostic()) {
             Ok(()) => text,
             Err(_) => failure.diagnostic().to_string(),

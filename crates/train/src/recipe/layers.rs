@@ -151,9 +151,14 @@ pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    // Jaro and Winkler see the same beginning, Damerau and Levenshtein two exchanged letters.
+    let similarity = |candidate: &str| {
+        let edits = strsim::normalized_damerau_levenshtein(name, candidate);
+        strsim::jaro_winkler(name, candidate).max(edits + 0.15)
+    };
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| (similarity(candidate), candidate))
         .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|(left, _), (right, _)| left.total_cmp(right))
         .map(|(_, candidate)| candidate)
@@ -179,4 +184,18 @@ fn line_of_key(text: &str, path: &[String]) -> Option<usize> {
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_finds_what_was_meant() {
+        let presets = ["vae", "vae-mlp", "dcgan", "gan-mlp"];
+        for (typed, meant) in [("vea", "vae"), ("dcgna", "dcgan"), ("vaemlp", "vae-mlp")] {
+            assert_eq!(nearest(typed, presets), Some(meant), "{typed}");
+        }
+        assert_eq!(nearest("unknown", presets), None);
+    }
 }

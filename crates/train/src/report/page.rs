@@ -42,10 +42,10 @@ pub(super) fn render(story: &Story) -> String {
         page.push_str(&section);
         page.push('\n');
     }
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<footer>Made by Trompe {} from the run's journal. \
-         This page needs no network.</footer></main><script>{}</script></body></html>\n",
+         This page needs no network.</footer></main><script>{}</script></body></html>",
         env!("CARGO_PKG_VERSION"),
         include_str!("page.js"),
     );
@@ -133,11 +133,19 @@ fn facts(story: &Story) -> String {
     html
 }
 
+/// A report after the first step alone has no speed: that step is not timed.
+fn measured_speed(progress: &Progress) -> f64 {
+    match progress.images_per_second {
+        speed if speed > 0.0 => speed,
+        _ => f64::NAN,
+    }
+}
+
 fn median_speed(progress: &[Progress]) -> f64 {
     let mut speeds: Vec<f64> = progress
         .iter()
-        .map(|progress| progress.images_per_second)
-        .filter(|speed| speed.is_finite() && *speed > 0.0)
+        .map(measured_speed)
+        .filter(|speed| speed.is_finite())
         .collect();
     speeds.sort_by(f64::total_cmp);
     speeds.get(speeds.len() / 2).copied().unwrap_or(f64::NAN)
@@ -241,7 +249,7 @@ fn curves(story: &Story) -> String {
         x: images.clone(),
         curves: vec![(
             "images per second".into(),
-            progress.iter().map(|p| p.images_per_second).collect(),
+            progress.iter().map(measured_speed).collect(),
         )],
     };
     let charts: String = losses

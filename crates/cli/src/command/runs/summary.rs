@@ -107,9 +107,9 @@ impl Summary {
             lines.extend([
                 ("model", format!("{name}, {} parameters", start.parameters)),
                 (
-                    "images",
+                    "data",
                     format!(
-                        "{}: {} of {}x{} pixels",
+                        "{}: {} images of {}x{} pixels",
                         start.source, start.images_in_set, start.width, start.height
                     ),
                 ),

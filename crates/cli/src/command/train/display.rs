@@ -99,7 +99,7 @@ impl Observer for Display<'_> {
 }
 
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:24} {percent:>3}%  {wide_msg}")
+    let style = ProgressStyle::with_template("{bar:20} {percent:>3}%  {wide_msg}")
         .map(|style| style.progress_chars("━╸─"))
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -130,7 +130,7 @@ fn introduction(start: &Start) -> Vec<String> {
     lines
 }
 
-/// Speed, losses and what is left, on one line.
+/// What is left, speed and losses: narrow terminals cut the end.
 fn summary(progress: &Progress) -> String {
     // The loss that the others are parts of comes first.
     let mut losses: Vec<_> = progress.losses.iter().collect();
@@ -140,11 +140,11 @@ fn summary(progress: &Progress) -> String {
         .map(|(name, value)| format!("{} {value:.3}", label(name)))
         .collect();
     let left = match progress.eta_seconds {
-        Some(seconds) if seconds >= 0.5 => format!("  {} left", duration(seconds)),
+        Some(seconds) if seconds >= 0.5 => format!("{} left  ", duration(seconds)),
         _ => String::new(),
     };
     format!(
-        "{:.0} images/s  {}{left}",
+        "{left}{:.0} images/s  {}",
         progress.images_per_second,
         losses.join("  ")
     )
@@ -191,7 +191,7 @@ mod tests {
         };
         assert_eq!(
             summary(&progress),
-            "1234 images/s  loss 31.250  divergence 6.000  1 min 15 s left"
+            "1 min 15 s left  1234 images/s  loss 31.250  divergence 6.000"
         );
     }
 
