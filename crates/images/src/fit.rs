@@ -58,6 +58,9 @@ pub fn fit(
                     scaled(height, from_width, width.max(1)).min(from_height),
                 )
             };
+            if (part_width, part_height) == (from_width, from_height) {
+                return resize(image, width, height, filter);
+            }
             let left = (from_width - part_width) / 2;
             let top = (from_height - part_height) / 2;
             resize(

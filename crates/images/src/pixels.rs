@@ -214,11 +214,10 @@ impl Pixels {
             .bytes
             .chunks_exact(self.spec.row_samples())
             .skip(top as usize);
-        let bytes = rows
-            .take(spec.height as usize)
-            .flat_map(|row| &row[start..start + spec.row_samples()])
-            .copied()
-            .collect();
+        let mut bytes = Vec::with_capacity(spec.samples());
+        for row in rows.take(spec.height as usize) {
+            bytes.extend_from_slice(&row[start..start + spec.row_samples()]);
+        }
         Pixels { spec, bytes }
     }
 
