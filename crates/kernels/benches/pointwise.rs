@@ -9,6 +9,7 @@ use trompe_kernels::activation::Activation;
 use trompe_kernels::max_pool::MaxPool;
 use trompe_kernels::norm::ChannelSums;
 use trompe_kernels::norm::batch::BatchNorm;
+use trompe_kernels::norm::group::GroupNorm;
 use trompe_kernels::optimizer::{self, Adam, Parameter, WeightDecay};
 use trompe_kernels::resample::Resample;
 use trompe_kernels::{Boundary, bias, likelihood, posterior};
@@ -27,6 +28,8 @@ fn main() {
     );
     batch_norm(&mut bench, [64 * 32 * 32, 64]);
     batch_norm(&mut bench, [64 * 8 * 8, 256]);
+    group_norm(&mut bench, [16, 32 * 32, 256]);
+    group_norm(&mut bench, [4, 16 * 16, 256]);
     activations(&mut bench, 64 * 32 * 32 * 64);
     adam(&mut bench);
     biases(&mut bench, [64 * 32 * 32, 64]);
@@ -104,6 +107,29 @@ fn batch_norm(bench: &mut Bench, [rows, channels]: [usize; 2]) {
     });
     bench.run(&name("backward"), 5 * bytes, || {
         black_box(norm.backward(&moments, black_box(&input), &mut gradient));
+    });
+}
+
+fn group_norm(bench: &mut Bench, [samples, positions, channels]: [usize; 3]) {
+    let input = numbers(samples * positions * channels);
+    let (scale, shift) = (numbers(channels), numbers(channels));
+    let norm = GroupNorm {
+        groups: 32,
+        scale: &scale,
+        shift: &shift,
+        epsilon: 1e-5,
+        activation: Activation::Silu,
+    };
+    let mut output = vec![0.0; input.len()];
+    let mut gradient = numbers(input.len());
+    let moments = norm.forward(samples, &input, &mut output);
+    let bytes = 4 * input.len();
+    let name = |what: &str| format!("group norm {what} {samples}x{positions}x{channels}");
+    bench.run(&name("forward"), 3 * bytes, || {
+        black_box(norm.forward(samples, black_box(&input), &mut output));
+    });
+    bench.run(&name("backward"), 5 * bytes, || {
+        black_box(norm.backward(samples, &moments, black_box(&input), &mut gradient));
     });
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Data is channels-last, `[batch, height, width, channels]`; each operation writes into a slice of the caller's. What
 //! instructions to use is decided at run time ([`isa`]), work is shared by rayon's pool ([`parallel`]), and results
-//! have the same bits on any number of threads. Nothing here knows about tensors, gradients tapes or models.
+//! have the same bits on any number of threads. Nothing here knows about tensors, gradient tapes or models.
 
 #![expect(
     unsafe_code,
