@@ -42,6 +42,10 @@ impl Conv2d {
         Self { bias: None, ..self }
     }
 
+    pub(crate) fn options(&self) -> &Conv2dOptions {
+        &self.options
+    }
+
     /// # Shapes
     /// - features: `[batch, inputs, height, width]`
     /// - returns:  `[batch, outputs, out_height, out_width]`

@@ -3,24 +3,29 @@
 //! A layer owns its parameters and knows its shapes; the arithmetic happens in
 //! `trompe-ops`. Weights come from an [`Init`], which draws each parameter from
 //! a random stream of its own, and a forward pass carries a [`Pass`], through
-//! which layers that keep statistics report them instead of hiding them.
+//! which layers that keep statistics report them instead of hiding them. The layers
+//! of discriminators also write out their input gradients, for gradient penalties.
 
 mod batch_norm;
 mod conv2d;
 mod conv_transpose2d;
 mod init;
+mod input_gradient;
 mod linear;
 mod parameters;
 mod pass;
+mod resample;
 
 pub use batch_norm::BatchNorm;
 pub use conv_transpose2d::ConvTranspose2d;
 pub use conv2d::Conv2d;
 pub use init::{Fill, Init, Initialization};
+pub use input_gradient::leaky_relu_input_gradient;
 pub use linear::Linear;
 pub use parameters::{
     MapParameters, Misfit, VisitParameters, load_tensors, map_parameters, parameter_count,
     to_tensors, visit_parameters,
 };
 pub use pass::{Pass, Statistics};
+pub use resample::{downsample, downsample_input_gradient, upsample};
 pub use trompe_ops::{Activation, Boundary, Conv2dOptions, ConvTranspose2dOptions, activate};

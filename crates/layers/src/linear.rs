@@ -23,6 +23,11 @@ impl Linear {
         }
     }
 
+    /// The same without bias.
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
     /// # Shapes
     /// - features: `[batch, inputs]`
     /// - returns:  `[batch, outputs]`
