@@ -39,6 +39,35 @@ pub enum ModelError {
         /// Stages possible.
         most: usize,
     },
+    /// Stages of another number than the image has sides.
+    #[error("`{key}` has {given} entries, an image of {image} needs {needed}")]
+    #[diagnostic(help(
+        "one for each side from the image's down to less than 8 pixels, halved each time, \
+         the smallest first"
+    ))]
+    Stages {
+        /// Dotted key in the recipe.
+        key: &'static str,
+        /// Entries given.
+        given: usize,
+        /// Entries needed.
+        needed: usize,
+        /// The image.
+        image: ImageSpec,
+    },
+    /// A width that cannot be divided into groups.
+    #[error("a width of {width} in `{key}` cannot be divided into groups")]
+    #[diagnostic(help("widths are multiples of {multiple}; try {nearest}"))]
+    Groups {
+        /// Dotted key in the recipe.
+        key: &'static str,
+        /// The width.
+        width: usize,
+        /// What every width is a multiple of.
+        multiple: usize,
+        /// A width that works.
+        nearest: usize,
+    },
 }
 
 /// Refuses sizes that the presets do not promise to make.

@@ -8,11 +8,14 @@
 //!
 //! Recipe: `recipes/gan-mlp.toml`.
 
-use super::{Discriminator, Generator};
+use super::{Discriminator, Generator, InputGradient};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use trompe_images::ImageSpec;
-use trompe_layers::{Activation, Init, Initialization, Linear, Pass};
+use trompe_layers::{Activation, Init, Initialization, Linear, Pass, leaky_relu_input_gradient};
+
+/// Of the discriminator's leaky ReLUs.
+const SLOPE: f64 = 0.2;
 
 /// Dense layers from a latent to an image.
 #[derive(Module, Debug)]
@@ -64,15 +67,37 @@ impl MlpDiscriminator {
     }
 }
 
+impl MlpDiscriminator {
+    /// Logits `[batch]` and the output of every hidden layer.
+    fn score_with_tape(&self, images: Tensor<4>) -> (Tensor<1>, Vec<Tensor<2>>) {
+        let mut features: Tensor<2> = images.flatten(1, 3);
+        let mut tape = Vec::new();
+        for layer in &self.hidden {
+            features = layer.forward(features, Activation::LeakyRelu(SLOPE));
+            tape.push(features.clone());
+        }
+        let logits = self.output.forward(features, Activation::Identity);
+        (logits.flatten(0, 1), tape)
+    }
+}
+
 impl Discriminator for MlpDiscriminator {
     fn score(&self, images: Tensor<4>, _: &mut Pass) -> Tensor<1> {
-        let mut features: Tensor<2> = images.flatten(1, 3);
-        for layer in &self.hidden {
-            features = layer.forward(features, Activation::LeakyRelu(0.2));
+        self.score_with_tape(images).0
+    }
+}
+
+impl InputGradient for MlpDiscriminator {
+    fn score_with_input_gradient(&self, images: Tensor<4>) -> (Tensor<1>, Tensor<4>) {
+        let shape = images.dims();
+        let (logits, tape) = self.score_with_tape(images);
+        let ones: Tensor<2> = logits.ones_like().detach().unsqueeze_dim(1);
+        let mut cotangent = self.output.input_gradient(ones);
+        for (layer, output) in self.hidden.iter().zip(tape).rev() {
+            let before = leaky_relu_input_gradient(cotangent, output, SLOPE);
+            cotangent = layer.input_gradient(before);
         }
-        self.output
-            .forward(features, Activation::Identity)
-            .flatten(0, 1)
+        (logits, cotangent.reshape(shape))
     }
 }
 
@@ -86,4 +111,20 @@ fn dense(inputs: usize, hidden: &[usize], outputs: usize, init: &Init) -> (Vec<L
     }
     let output = Linear::new(width, outputs, Initialization::FanIn, &init.at("output"));
     (layers, output)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::DiscriminatorConfig;
+    use crate::gan::tests::assert_input_gradient_is_reverse_modes;
+    use trompe_images::{Channels, ImageSpec};
+
+    #[test]
+    fn the_input_gradient_is_reverse_modes() {
+        let config = DiscriminatorConfig::Mlp {
+            hidden: vec![12, 7, 5],
+        };
+        let image = ImageSpec::new(12, 8, Channels::Rgb);
+        assert_input_gradient_is_reverse_modes(&config, image);
+    }
 }

@@ -1,11 +1,12 @@
 //! Generative adversarial networks (Goodfellow et al. 2014).
 //!
 //! The generator turns latents into images, the discriminator scores images as
-//! real or generated. Recipes: `recipes/dcgan.toml`, `recipes/gan-mlp.toml`;
-//! losses: `trompe_losses::AdversarialLoss`.
+//! real or generated. Recipes: `recipes/dcgan.toml`, `recipes/gan-mlp.toml`,
+//! `recipes/r3gan.toml`; losses: `trompe_losses::AdversarialLoss`.
 
 mod dcgan;
 mod mlp;
+mod r3;
 
 use crate::ModelError;
 use crate::error::{check_number, check_size};
@@ -13,6 +14,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use dcgan::{DcganDiscriminator, DcganGenerator};
 use mlp::{MlpDiscriminator, MlpGenerator};
+use r3::{R3Discriminator, R3Generator};
 use serde::{Deserialize, Serialize};
 use trompe_images::ImageSpec;
 use trompe_layers::{Init, Pass};
@@ -42,6 +44,13 @@ pub enum GeneratorConfig {
         /// Channels at half the image's size; twice as many at each halving, at most eight times.
         width: usize,
     },
+    /// Residual blocks with grouped convolutions, R3GAN.
+    R3 {
+        /// Channels at the smallest side, at twice that, ..., at the image's: multiples of 8.
+        widths: Vec<usize>,
+        /// Residual blocks at each side.
+        blocks: usize,
+    },
 }
 
 /// Kinds of discriminators.
@@ -58,6 +67,26 @@ pub enum DiscriminatorConfig {
         /// Channels at half the image's size; twice as many at each halving, at most eight times.
         width: usize,
     },
+    /// The same from the image on.
+    R3 {
+        /// Channels at the smallest side, at twice that, ..., at the image's: multiples of 8.
+        widths: Vec<usize>,
+        /// Residual blocks at each side.
+        blocks: usize,
+    },
+}
+
+impl DiscriminatorConfig {
+    /// Whether the score of an image depends on the other images of its batch.
+    ///
+    /// Such a discriminator has no [`InputGradient`], and real and fake images
+    /// pass it apart.
+    pub fn couples_images(&self) -> bool {
+        match self {
+            Self::Mlp { .. } | Self::R3 { .. } => false,
+            Self::Dcgan { .. } => true,
+        }
+    }
 }
 
 /// What makes images from latents.
@@ -76,6 +105,19 @@ pub trait Discriminator {
     fn score(&self, images: Tensor<4>, pass: &mut Pass) -> Tensor<1>;
 }
 
+/// A discriminator that scores each image by itself and writes out the gradient
+/// of the score, so that training can penalise the gradient (R1, R2, WGAN-GP).
+pub trait InputGradient: Discriminator {
+    /// Scores and the gradient of each with respect to its image. Both are
+    /// differentiable with respect to the weights; the gradient is no function
+    /// of the images as far as reverse mode knows.
+    ///
+    /// # Shapes
+    /// - images: `[batch, channels, height, width]` in [-1, 1]
+    /// - returns: logits `[batch]`, gradient `[batch, channels, height, width]`
+    fn score_with_input_gradient(&self, images: Tensor<4>) -> (Tensor<1>, Tensor<4>);
+}
+
 /// The two players.
 #[derive(Module, Debug)]
 pub struct Gan {
@@ -92,6 +134,8 @@ pub enum GeneratorNetwork {
     Mlp(MlpGenerator),
     /// Convolutional, DCGAN.
     Dcgan(DcganGenerator),
+    /// Residual, R3GAN.
+    R3(R3Generator),
 }
 
 /// A discriminator of any kind.
@@ -101,6 +145,20 @@ pub enum DiscriminatorNetwork {
     Mlp(MlpDiscriminator),
     /// Convolutional, DCGAN.
     Dcgan(DcganDiscriminator),
+    /// Residual, R3GAN.
+    R3(R3Discriminator),
+}
+
+impl DiscriminatorNetwork {
+    /// The same network as one that writes out its input gradient, if it scores
+    /// each image by itself.
+    pub fn as_input_gradient(&self) -> Option<&dyn InputGradient> {
+        match self {
+            Self::Mlp(discriminator) => Some(discriminator),
+            Self::Dcgan(_) => None,
+            Self::R3(discriminator) => Some(discriminator),
+        }
+    }
 }
 
 impl GanConfig {
@@ -123,6 +181,15 @@ impl GanConfig {
                 check_number("model.gan.generator.dcgan.width", *width, "64")?;
                 GeneratorNetwork::Dcgan(DcganGenerator::new(image, self.latent, *width, &make))
             }
+            GeneratorConfig::R3 { widths, blocks } => {
+                let keys = [
+                    "model.gan.generator.r3.widths",
+                    "model.gan.generator.r3.blocks",
+                ];
+                r3::check(image, widths, *blocks, keys)?;
+                let generator = R3Generator::new(image, self.latent, widths, *blocks, &make);
+                GeneratorNetwork::R3(generator)
+            }
         };
         let discriminator = match &self.discriminator {
             DiscriminatorConfig::Mlp { hidden } => {
@@ -134,6 +201,14 @@ impl GanConfig {
             DiscriminatorConfig::Dcgan { width } => {
                 check_number("model.gan.discriminator.dcgan.width", *width, "64")?;
                 DiscriminatorNetwork::Dcgan(DcganDiscriminator::new(image, *width, &judge))
+            }
+            DiscriminatorConfig::R3 { widths, blocks } => {
+                let keys = [
+                    "model.gan.discriminator.r3.widths",
+                    "model.gan.discriminator.r3.blocks",
+                ];
+                r3::check(image, widths, *blocks, keys)?;
+                DiscriminatorNetwork::R3(R3Discriminator::new(image, widths, *blocks, &judge))
             }
         };
         Ok(Gan {
@@ -148,6 +223,7 @@ impl Generator for GeneratorNetwork {
         match self {
             Self::Mlp(generator) => generator.generate(latents, pass),
             Self::Dcgan(generator) => generator.generate(latents, pass),
+            Self::R3(generator) => generator.generate(latents, pass),
         }
     }
 }
@@ -157,6 +233,93 @@ impl Discriminator for DiscriminatorNetwork {
         match self {
             Self::Mlp(discriminator) => discriminator.score(images, pass),
             Self::Dcgan(discriminator) => discriminator.score(images, pass),
+            Self::R3(discriminator) => discriminator.score(images, pass),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::module::Param;
+    use burn::tensor::{DType, Device, TensorData};
+    use trompe_layers::{MapParameters, map_parameters};
+    use trompe_random::Stream;
+
+    /// Numbers around zero with deviation 1, in f64.
+    fn random<const D: usize>(name: &str, shape: [usize; D], device: &Device) -> Tensor<D> {
+        let mut values = vec![0.0; shape.iter().product()];
+        Stream::new(5, name).fill_normal(&mut values);
+        let data = TensorData::new(values, shape).convert_dtype(DType::F64);
+        Tensor::from_data(data, (device, DType::F64))
+    }
+
+    /// Replaces every weight: those that start at zero would hide mistakes behind them.
+    struct Redraw;
+
+    impl MapParameters for Redraw {
+        fn map<const D: usize>(
+            &mut self,
+            path: &str,
+            parameter: Param<Tensor<D>>,
+        ) -> Param<Tensor<D>> {
+            parameter.map(|old| {
+                let shape = old.dims();
+                let fan_in: usize = shape[1..].iter().product();
+                let drawn = random(path, shape, &old.device()) / (fan_in as f64).sqrt();
+                drawn.set_require_grad(old.is_require_grad())
+            })
+        }
+    }
+
+    /// The discriminator of `config` with random weights, in f64 with autodiff.
+    pub(super) fn redrawn(config: &DiscriminatorConfig, image: ImageSpec) -> DiscriminatorNetwork {
+        let config = GanConfig {
+            latent: 2,
+            generator: GeneratorConfig::Mlp { hidden: vec![2] },
+            discriminator: config.clone(),
+        };
+        let init = Init::new(7, &Device::flex().autodiff()).with_dtype(DType::F64);
+        map_parameters(
+            config.init(image, &init).unwrap().discriminator,
+            &mut Redraw,
+        )
+    }
+
+    /// Three images.
+    pub(super) fn random_images(image: ImageSpec) -> Tensor<4> {
+        let (height, width) = (image.height as usize, image.width as usize);
+        let shape = [3, image.channels.count(), height, width];
+        random("images", shape, &Device::flex().autodiff())
+    }
+
+    pub(super) fn assert_input_gradient_is_reverse_modes(
+        config: &DiscriminatorConfig,
+        image: ImageSpec,
+    ) {
+        let discriminator = redrawn(config, image);
+        let images = random_images(image).require_grad();
+        let logits = discriminator.score(images.clone(), &mut Pass::training());
+        let gradients = logits.clone().sum().backward();
+        let expected = images.grad(&gradients).unwrap();
+        let explicit = discriminator.as_input_gradient().unwrap();
+        let (same, gradient) = explicit.score_with_input_gradient(images);
+        // The same sums in another order, in f64.
+        let near = |ours: f64, scale: f64| assert!(ours <= 1e-12 * scale, "{ours} of {scale}");
+        let largest = expected.clone().abs().max().into_scalar::<f64>();
+        assert!(largest > 1e-3);
+        near(
+            (gradient.inner() - expected).abs().max().into_scalar(),
+            largest,
+        );
+        near((same - logits).abs().max().into_scalar(), 1.0);
+    }
+
+    #[test]
+    fn a_discriminator_with_batch_norm_has_no_input_gradient() {
+        let config = DiscriminatorConfig::Dcgan { width: 4 };
+        let image = ImageSpec::new(8, 8, trompe_images::Channels::Gray);
+        assert!(config.couples_images());
+        assert!(redrawn(&config, image).as_input_gradient().is_none());
     }
 }
