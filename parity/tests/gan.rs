@@ -141,7 +141,7 @@ fn compare(
 
         let mut pass = Pass::training();
         let logits = discriminator.score(fake.clone(), &mut pass);
-        let loss_generator = loss.generator(logits.clone());
+        let loss_generator = loss.generator(logits.clone(), no_pairs);
         let gradients = loss_generator.backward();
         losses.extend(values(loss_generator.clone()));
         if step == 0 {
@@ -151,7 +151,7 @@ fn compare(
             comparison.check_all("gradient.generator", &ours);
             let leaf = fake.detach().require_grad();
             let scored = discriminator.score(leaf.clone(), &mut Pass::training());
-            let to_images = leaf.grad(&loss.generator(scored).backward());
+            let to_images = leaf.grad(&loss.generator(scored, no_pairs).backward());
             comparison.check("gradient.fake", to_images.expect("the images are a leaf"));
         }
         players.discriminator = pass.into_statistics().apply(discriminator);
@@ -187,10 +187,15 @@ fn compare(
     comparison.finish();
 }
 
+fn no_pairs<T>() -> T {
+    unreachable!("a DCGAN plays no pairs: `r3gan.rs` does")
+}
+
 fn compare_16(loss: AdversarialLoss, precision: Precision) {
     let name = match loss {
         AdversarialLoss::Minimax => "dcgan_step_16_minimax",
         AdversarialLoss::NonSaturating => "dcgan_step_16",
+        AdversarialLoss::RelativisticPair => no_pairs(),
     };
     let image = ImageSpec::new(16, 16, Channels::Rgb);
     compare(name, image, DCGAN, loss, precision);
@@ -200,6 +205,7 @@ fn compare_8(loss: AdversarialLoss, precision: Precision) {
     let name = match loss {
         AdversarialLoss::Minimax => "dcgan_step_8_minimax",
         AdversarialLoss::NonSaturating => "dcgan_step_8",
+        AdversarialLoss::RelativisticPair => no_pairs(),
     };
     let image = ImageSpec::new(8, 8, Channels::Gray);
     compare(name, image, DCGAN, loss, precision);

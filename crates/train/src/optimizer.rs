@@ -41,6 +41,11 @@ impl Adam {
         }
     }
 
+    /// Updates so far.
+    pub(crate) fn updates(&self) -> u64 {
+        self.updates
+    }
+
     /// One update of every parameter that has a gradient.
     pub(crate) fn update<M: Module>(&mut self, network: M, gradients: Gradients) -> M {
         self.updates += 1;

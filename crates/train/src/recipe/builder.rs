@@ -2,7 +2,7 @@
 
 use crate::recipe::layers::{Layer, Origin, nearest, overlay, unknown_key};
 use crate::recipe::presets::{self, DEFAULTS};
-use crate::recipe::{DataRecipe, Objective, Recipe, RecipeError};
+use crate::recipe::{DataRecipe, GanObjective, Objective, Recipe, RecipeError};
 use burn::tensor::Device;
 use std::path::Path;
 use std::sync::Arc;
@@ -319,6 +319,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
                     suggestion: "1",
                 });
             }
+            check_penalty(recipe, gan)?;
             vec![&gan.generator, &gan.discriminator]
         }
     };
@@ -353,6 +354,40 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     }
     let host = Init::blank(&Device::flex());
     recipe.model.init(recipe.data.image, &host)?;
+    Ok(())
+}
+
+fn check_penalty(recipe: &Recipe, objective: &GanObjective) -> Result<(), RecipeError> {
+    let Some(penalty) = &objective.penalty else {
+        return Ok(());
+    };
+    if let ModelConfig::Gan(gan) = &recipe.model
+        && gan.discriminator.couples_images()
+    {
+        return Err(RecipeError::PenaltyOnCoupledImages);
+    }
+    let gammas = [
+        ("objective.gan.penalty.r1", penalty.r1),
+        ("objective.gan.penalty.r2", penalty.r2),
+    ];
+    for (key, gamma) in gammas {
+        if !gamma.is_finite() || gamma < 0.0 {
+            return Err(RecipeError::Range {
+                key,
+                value: gamma.to_string(),
+                reason: "would reward steep scores, or is no number",
+                suggestion: "1.0",
+            });
+        }
+    }
+    if penalty.every == 0 {
+        return Err(RecipeError::Range {
+            key: "objective.gan.penalty.every",
+            value: "0".to_owned(),
+            reason: "never computes the penalty",
+            suggestion: "1",
+        });
+    }
     Ok(())
 }
 

@@ -83,6 +83,16 @@ pub enum RecipeError {
         /// Family of the objective.
         objective: &'static str,
     },
+    /// A penalty on a discriminator that has no gradient of one image's score.
+    #[error(
+        "`objective.gan.penalty` needs a discriminator that scores each image by itself; \
+         batch norm in `model.gan.discriminator` mixes the images of a batch"
+    )]
+    #[diagnostic(help(
+        "use `model.gan.discriminator = {{ r3 = ... }}` or `{{ mlp = ... }}` (preset `r3gan` has \
+         the former), or leave the penalty out"
+    ))]
+    PenaltyOnCoupledImages,
     /// The source is unusable.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -82,12 +82,34 @@ pub struct VaeObjective {
 pub struct GanObjective {
     /// What each player minimises.
     pub loss: AdversarialLoss,
+    /// What the discriminator pays for steep scores; needs one that scores each image by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub penalty: Option<PenaltyConfig>,
     /// Updates of the discriminator for one of the generator.
     pub discriminator_steps: usize,
     /// Updates the generator.
     pub generator: AdamConfig,
     /// Updates the discriminator.
     pub discriminator: AdamConfig,
+}
+
+/// `gamma / 2 * mean |gradient|^2` of the discriminator's scores with respect
+/// to its images (Mescheder et al. 2018).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PenaltyConfig {
+    /// Gamma on real images; 0 for none.
+    #[serde(default)]
+    pub r1: f64,
+    /// Gamma on generated images; 0 for none.
+    #[serde(default)]
+    pub r2: f64,
+    /// Computed at every n-th update of the discriminator, n times as strong.
+    #[serde(default = "always")]
+    pub every: u64,
+}
+
+fn always() -> u64 {
+    1
 }
 
 /// Adam (Kingma and Ba 2015); with weight decay AdamW (Loshchilov and Hutter 2019).

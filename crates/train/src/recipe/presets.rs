@@ -38,6 +38,12 @@ pub const PRESETS: &[Preset] = &[
         text: include_str!("../../../../recipes/dcgan.toml"),
     },
     Preset {
+        name: "r3gan",
+        family: "gan",
+        summary: "R3GAN, small: paired loss, R1 and R2 penalties, any image size",
+        text: include_str!("../../../../recipes/r3gan.toml"),
+    },
+    Preset {
         name: "gan-mlp",
         family: "gan",
         summary: "dense GAN",

@@ -1,14 +1,21 @@
 //! One step of a GAN: the discriminator improves, then the generator.
 //!
-//! Generative Adversarial Nets, Goodfellow et al. 2014, algorithm 1. Networks:
-//! `crates/models/src/gan`, losses: `crates/losses/src/adversarial.rs`.
+//! Generative Adversarial Nets, Goodfellow et al. 2014, algorithm 1; penalties
+//! as in R3GAN, Huang et al. 2025. Networks: `crates/models/src/gan`, losses:
+//! `crates/losses/src/{adversarial,gradient_penalty}.rs`.
+//!
+//! The generator learns from the fakes that the discriminator has just seen,
+//! and pairs them with the same real images: no image is made or loaded twice.
 
 use super::{Round, StepReport};
 use crate::optimizer::Adam;
-use crate::recipe::GanObjective;
+use crate::recipe::{GanObjective, PenaltyConfig};
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 use trompe_layers::Pass;
+use trompe_losses::{AdversarialLoss, zero_centred_penalty};
+use trompe_models::gan::DiscriminatorNetwork;
 use trompe_models::{Discriminator, Gan, Generator};
 
 /// The optimizers of both players.
@@ -38,14 +45,26 @@ pub(crate) fn step(
         let fake = generator.generate(round.noise, &mut making);
         generator = making.into_statistics().apply(generator);
 
-        // Real and fake images go through separately, or batch norm would mix their statistics.
+        let updates = optimizers.discriminator.updates();
+        let penalty = objective
+            .penalty
+            .filter(|penalty| updates.is_multiple_of(penalty.every));
         let mut judging = Pass::training();
-        let real_scores = discriminator.score(round.images, &mut judging);
-        let fake_scores = discriminator.score(fake.clone().detach(), &mut judging);
-        let loss = objective
+        let judged = judge(
+            &discriminator,
+            [round.images.clone(), fake.clone().detach()],
+            penalty,
+            &mut judging,
+        );
+        let adversarial = objective
             .loss
-            .discriminator(real_scores.clone(), fake_scores.clone());
-        let gradients = loss.backward();
+            .discriminator(judged.real.clone(), judged.fake.clone());
+        let gradients = match (judged.penalty(), penalty) {
+            // A penalty computed every k-th time weighs k times as much.
+            (Some(sum), Some(penalty)) => adversarial.clone() + sum * penalty.every as f64,
+            _ => adversarial.clone(),
+        }
+        .backward();
         discriminator = optimizers.discriminator.update(discriminator, gradients);
         discriminator = judging.into_statistics().apply(discriminator);
         if index < last {
@@ -53,22 +72,117 @@ pub(crate) fn step(
         }
 
         // Frozen: gradients flow through the discriminator to the fakes, not into its weights.
+        let frozen = discriminator.clone().no_grad();
         let mut judging = Pass::training();
-        let verdict = discriminator.clone().no_grad().score(fake, &mut judging);
-        let generator_loss = objective.loss.generator(verdict);
+        let verdict = frozen.score(fake, &mut judging);
+        let real = || frozen.score(round.images, &mut Pass::training());
+        let generator_loss = objective.loss.generator(verdict, real);
         let gradients = generator_loss.backward();
         generator = optimizers.generator.update(generator, gradients);
         discriminator = judging.into_statistics().apply(discriminator);
 
-        report = StepReport::default()
-            .with("discriminator", loss)
-            .with("generator", generator_loss)
-            .with("real", sigmoid(real_scores).mean())
-            .with("fake", sigmoid(fake_scores).mean());
+        report = judged
+            .report(objective.loss, &adversarial)
+            .with("discriminator", adversarial)
+            .with("generator", generator_loss);
     }
     let gan = Gan {
         generator,
         discriminator,
     };
     (gan, report)
+}
+
+/// What the discriminator says of a batch of real and one of fake images.
+struct Judged {
+    /// Logits `[batch]`.
+    real: Tensor<1>,
+    /// Logits `[batch]`.
+    fake: Tensor<1>,
+    /// Name and value `[1]` of each penalty.
+    penalties: Vec<(&'static str, Tensor<1>)>,
+}
+
+/// Scores `[real, fake]`, with the penalties if they are due.
+fn judge(
+    discriminator: &DiscriminatorNetwork,
+    [real, fake]: [Tensor<4>; 2],
+    penalty: Option<PenaltyConfig>,
+    pass: &mut Pass,
+) -> Judged {
+    let Some(explicit) = discriminator.as_input_gradient() else {
+        // Apart, or batch norm would mix the statistics of real and fake images.
+        return Judged {
+            real: discriminator.score(real, pass),
+            fake: discriminator.score(fake, pass),
+            penalties: Vec::new(),
+        };
+    };
+    let (r1, r2) = penalty.map_or((0.0, 0.0), |penalty| (penalty.r1, penalty.r2));
+    let mut penalties = Vec::new();
+    if (r1 > 0.0) != (r2 > 0.0) {
+        // Only the penalised images go the long way.
+        let mut score = |images: Tensor<4>, name, gamma| {
+            if gamma == 0.0 {
+                return explicit.score(images, pass);
+            }
+            let (logits, gradient) = explicit.score_with_input_gradient(images);
+            penalties.push((name, zero_centred_penalty(gradient, gamma)));
+            logits
+        };
+        return Judged {
+            real: score(real, "r1", r1),
+            fake: score(fake, "r2", r2),
+            penalties,
+        };
+    }
+    let batch = real.dims()[0];
+    let both = Tensor::cat(vec![real, fake], 0);
+    let logits = if r1 > 0.0 {
+        let (logits, gradient) = explicit.score_with_input_gradient(both);
+        for (name, first, gamma) in [("r1", 0, r1), ("r2", batch, r2)] {
+            let gradient = gradient.clone().narrow(0, first, batch);
+            penalties.push((name, zero_centred_penalty(gradient, gamma)));
+        }
+        logits
+    } else {
+        explicit.score(both, pass)
+    };
+    Judged {
+        real: logits.clone().narrow(0, 0, batch),
+        fake: logits.narrow(0, batch, batch),
+        penalties,
+    }
+}
+
+impl Judged {
+    /// Sum of the penalties, if any was due.
+    fn penalty(&self) -> Option<Tensor<1>> {
+        let values = self.penalties.iter().map(|(_, value)| value.clone());
+        values.reduce(|sum, value| sum + value)
+    }
+
+    /// How well the images are told apart, and how much the penalties weigh
+    /// beside the adversarial loss: far from 1 in either direction, gamma is off.
+    fn report(self, loss: AdversarialLoss, adversarial: &Tensor<1>) -> StepReport {
+        let mut report = match loss {
+            AdversarialLoss::Minimax | AdversarialLoss::NonSaturating => StepReport::default()
+                .with("real", sigmoid(self.real.clone()).mean())
+                .with("fake", sigmoid(self.fake.clone()).mean()),
+            // Logits of pairs mean something only beside each other.
+            AdversarialLoss::RelativisticPair => {
+                let is_right = self.real.clone().greater(self.fake.clone());
+                StepReport::default().with("told_apart", is_right.float().mean())
+            }
+        };
+        if let Some(penalty) = self.penalty() {
+            // A discriminator that is certain has a loss of exactly 0 in f32.
+            let ratio = penalty / adversarial.clone().clamp_min(1e-12);
+            report = report.with("penalty_ratio", ratio);
+        }
+        for (name, value) in self.penalties {
+            report = report.with(name, value);
+        }
+        report
+    }
 }
