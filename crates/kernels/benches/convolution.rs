@@ -1,6 +1,6 @@
 //! Times convolutions layer by layer and the machine's multiply-add peak, in milliseconds and GFLOP/s.
 //!
-//! `cargo bench -p trompe-kernels --bench convolution -- [part of a name] [--rounds N]`, threads by
+//! `cargo bench -p trompe-kernels --bench convolution -- [part of a name] [--rounds N] [--level avx2]`, threads by
 //! `RAYON_NUM_THREADS`. A line a direction: name, direction, median in ms, GFLOP/s counting the definition's
 //! multiply-adds as two. `pytorch_layers.py` beside this file times PyTorch in turn with it.
 
@@ -67,6 +67,13 @@ fn main() {
         .position(|argument| argument == "--rounds")
         .and_then(|at| arguments.get(at + 1)?.parse().ok())
         .unwrap_or(9);
+    let level = Level::available()
+        .find(|level| arguments.contains(&format!("{level:?}").to_lowercase()))
+        .unwrap_or(isa::level());
+    isa::with_level(level, || run(&arguments, rounds));
+}
+
+fn run(arguments: &[String], rounds: usize) {
     let wanted = arguments
         .first()
         .filter(|argument| !argument.starts_with("--"))
