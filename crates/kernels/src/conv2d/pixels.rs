@@ -90,11 +90,42 @@ impl<'a> PixelTable<'a> {
         let mut straddling = Vec::new();
         let [height, width] = walk.source_size.map(|size| size as isize);
         let run_width = run as isize;
+        let firsts: Vec<[isize; 2]> = walk
+            .taps
+            .iter()
+            .step_by(run)
+            .map(|tap| tap.distance)
+            .collect();
+        let offsets: Vec<isize> = firsts
+            .iter()
+            .map(|[down, right]| (down * width + right) * source.channels as isize)
+            .collect();
+        // Where every tap lies inside, as for most points, a pointer is one addition.
+        let range_of = |axis: usize| {
+            let distances = || firsts.iter().map(|first| first[axis]);
+            [
+                distances().min().unwrap_or(0),
+                distances().max().unwrap_or(0),
+            ]
+        };
+        let ([up, down], [left, right]) = (range_of(0), range_of(1));
         for (index, [image, y, x]) in points(walk, range).enumerate() {
             let [y, x] = [y * walk.source_step[0], x * walk.source_step[1]].map(|at| at as isize);
+            if y + up >= 0 && y + down < height && x + left >= 0 && x + right + run_width <= width {
+                let pixel = (image as isize * height + y) * width + x;
+                let inside = &source.data[((pixel + up * width + left) as usize * source.channels)
+                    ..(pixel + down * width + right + run_width) as usize * source.channels];
+                let base = inside
+                    .as_ptr()
+                    .wrapping_offset(-(up * width + left) * source.channels as isize);
+                for (tap, offset) in offsets.iter().enumerate() {
+                    pointers[slot(index, tap)] = base.wrapping_offset(*offset);
+                }
+                continue;
+            }
             let first_row = image as isize * height;
-            for (tap, first) in walk.taps.iter().step_by(run).enumerate() {
-                let [y, x] = [y + first.distance[0], x + first.distance[1]];
+            for (tap, first) in firsts.iter().enumerate() {
+                let [y, x] = [y + first[0], x + first[1]];
                 if y < 0 || y >= height || x + run_width <= 0 || x >= width {
                     continue;
                 }
