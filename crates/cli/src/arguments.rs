@@ -17,7 +17,10 @@ use crate::failure::{Exit, Failure};
     max_term_width = 100,
     infer_subcommands = false
 )]
-#[command(after_help = "Start with `trompe doctor` to see what this machine offers.")]
+#[command(
+    after_help = "Start with `trompe train`: it learns digits within a minute and says what to try \
+                  next."
+)]
 struct Typed {
     #[command(flatten)]
     common: Common,

@@ -27,11 +27,6 @@ impl Console {
         }
     }
 
-    /// Whether stdout carries only JSON.
-    pub(crate) fn json(&self) -> bool {
-        self.json
-    }
-
     /// Whether nothing but errors is wanted on stderr.
     pub(crate) fn quiet(&self) -> bool {
         self.quiet
@@ -78,12 +73,11 @@ impl Console {
     /// What went wrong, where, and what to do.
     pub(crate) fn explain(&self, failure: &Failure) {
         let mut text = String::new();
+        // Our errors name their causes themselves, and paths are not to be broken into lines.
         let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
-            .with_width(100)
-            .with_break_words(false)
-            .with_links(false)
-            // Our messages name their cause themselves.
-            .without_cause_chain();
+            .without_cause_chain()
+            .with_wrap_lines(false)
+            .with_links(false);
         let text = match handler.render_report(&mut text, failure.diagnostic()) {
             Ok(()) => text,
             Err(_) => failure.diagnostic().to_string(),

@@ -1,8 +1,9 @@
 //! `trompe`, the command.
 //!
-//! [`arguments`] says what can be typed, [`command`] does it, [`failure`] turns what went wrong into a
-//! message and an exit code, [`table`] sets columns, and [`console`] knows what goes to stdout (data) and what to stderr
-//! (everything else).
+//! [`arguments`] says what can be typed, [`command`] does it, [`failure`] turns what went wrong into
+//! a message and an exit code, and [`console`] knows what goes to stdout (data) and what to stderr
+//! (everything else). What several commands share has a file of its own: [`model`], [`source`],
+//! [`seeds`], [`number`], [`picture`] and [`table`].
 
 mod arguments;
 mod command;
@@ -12,6 +13,7 @@ mod model;
 mod number;
 mod picture;
 mod seeds;
+mod source;
 mod table;
 
 use std::process::ExitCode;

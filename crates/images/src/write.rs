@@ -123,7 +123,10 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // Temporary files are private by default; a picture is as public as any new file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut beside = builder.tempfile_in(folder)?;
+    let mut beside = builder
+        .tempfile_in(folder)
+        // The kind alone: the message would name the temporary file.
+        .map_err(|error| std::io::Error::from(error.kind()))?;
     beside.write_all(bytes)?;
     beside.persist(path)?;
     Ok(())

@@ -7,12 +7,14 @@
 //! [`traverse`] moves one latent along a direction. Directions worth taking follow from how strongly
 //! images react, which [`Sensitivity`] measures.
 
+mod file;
 mod interpolate;
 mod sample;
 mod sensitivity;
 mod symmetric;
 mod traverse;
 
+pub use file::{NotLatents, from_numpy, to_npz};
 pub use interpolate::{Ends, path, slerp};
 pub use sample::sample;
 pub use sensitivity::Sensitivity;

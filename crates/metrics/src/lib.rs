@@ -4,5 +4,7 @@
 //! which split, and whether it is what its name promises.
 
 mod elbo;
+mod fidelity;
 
 pub use elbo::{NegativeElbo, negative_elbo};
+pub use fidelity::{Fidelity, psnr, ssim};

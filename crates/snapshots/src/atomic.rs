@@ -78,7 +78,10 @@ fn replace<F: Faults>(
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     // Removed when dropped, which is on every way out but the last.
-    let beside = builder.tempfile_in(folder)?;
+    let beside = builder
+        .tempfile_in(folder)
+        // The kind alone: the message would name the hidden file.
+        .map_err(|error| io::Error::from(error.kind()))?;
 
     let mut writer = BufWriter::with_capacity(
         1 << 20,

@@ -83,13 +83,12 @@ pub enum SnapshotError {
     },
 
     /// The networks that a snapshot describes cannot be built.
-    #[error("the networks in `{}` cannot be built", path.display())]
+    #[error("the networks in `{}` cannot be built: {source}", path.display())]
+    #[diagnostic(help("the file was put together by hand, or for another version of Trompe"))]
     Model {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
-        #[diagnostic_source]
         source: ModelError,
     },
 

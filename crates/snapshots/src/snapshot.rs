@@ -40,20 +40,6 @@ pub struct Snapshot {
 /// The largest images that a snapshot may claim to make: 16384 squared.
 const MOST_PIXELS: u64 = 1 << 28;
 
-/// The beginning of the contents, which tells a snapshot from other files of Trompe.
-#[derive(Serialize, Deserialize)]
-struct Contents {
-    kind: Kind,
-    #[serde(flatten)]
-    description: Description,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Snapshot,
-}
-
 impl Snapshot {
     /// Writes `model`, whole or not at all.
     ///
@@ -67,14 +53,12 @@ impl Snapshot {
         model: &Model,
         description: &Description,
     ) -> Result<(), SnapshotError> {
-        let contents = Contents {
-            kind: Kind::Snapshot,
-            description: description.clone(),
-        };
-        let metadata = serde_json::to_value(contents).map_err(|error| SnapshotError::Write {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
+        let mut metadata =
+            serde_json::to_value(description).map_err(|error| SnapshotError::Write {
+                path: path.to_owned(),
+                source: error.into(),
+            })?;
+        metadata["kind"] = "snapshot".into();
         let tensors = to_tensors(model);
         TensorFile { metadata, tensors }.write(path)
     }
@@ -85,16 +69,22 @@ impl Snapshot {
     /// As [`TensorFile::read`], and [`SnapshotError::Foreign`] for another file of Trompe.
     pub fn open(path: &Path) -> Result<Self, SnapshotError> {
         let (file, digest) = TensorFile::read_sealed(path)?;
-        let contents: Contents =
-            serde_json::from_value(file.metadata).map_err(|error| SnapshotError::Foreign {
-                path: path.to_owned(),
-                wanted: "a snapshot",
-                reason: error.to_string(),
-                remedy: "snapshots lie in the folder `snapshots` of a run",
-            })?;
+        let foreign = |reason: String| SnapshotError::Foreign {
+            path: path.to_owned(),
+            wanted: "a snapshot",
+            reason,
+            remedy: "snapshots lie in the folder `snapshots` of a run",
+        };
+        if file.metadata.get("kind") != Some(&Value::from("snapshot")) {
+            return Err(foreign(
+                "it holds something else, perhaps a checkpoint".to_owned(),
+            ));
+        }
+        let description =
+            serde_json::from_value(file.metadata).map_err(|error| foreign(error.to_string()))?;
         Ok(Self {
             path: path.to_owned(),
-            description: contents.description,
+            description,
             digest,
             weights: file.tensors,
         })

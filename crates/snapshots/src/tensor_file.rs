@@ -200,10 +200,12 @@ fn read_header(file: &mut impl Read, length: u64) -> Result<Metadata, String> {
     let mut size = [0; 8];
     file.read_exact(&mut size).map_err(|_| short())?;
     let size = u64::from_le_bytes(size);
-    if size > LARGEST_HEADER || size > length.saturating_sub(8) {
+    if size > LARGEST_HEADER {
+        return Err("it is no safetensors file".to_owned());
+    }
+    if size > length.saturating_sub(8) {
         return Err(format!(
-            "it starts with a header of {size} bytes, which cannot be: it is no safetensors file, \
-             or was cut short"
+            "it ends after {length} bytes, before its header does"
         ));
     }
     let header = read_exactly(file, size as usize).map_err(|error| error.to_string())?;

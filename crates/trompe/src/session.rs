@@ -46,6 +46,16 @@ impl Session {
         })
     }
 
+    /// The networks.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Where they are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// What the snapshot says about itself.
     pub fn description(&self) -> &Description {
         &self.description

@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LIST", conflicts_with_all = ["number", "seed"])]
     seeds: Option<Seeds>,
     /// Below 1: more typical and less varied
-    #[arg(long, default_value_t = 1.0, value_parser = not_negative)]
+    #[arg(long, default_value_t = 1.0, value_parser = not_negative, allow_negative_numbers = true)]
     temperature: f32,
     /// Write one sheet with all images (.png or .webp)
     #[arg(long, value_name = "FILE")]

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long = "loop")]
     joined: bool,
     /// Below 1: more typical and less varied
-    #[arg(long, default_value_t = 1.0, value_parser = not_negative)]
+    #[arg(long, default_value_t = 1.0, value_parser = not_negative, allow_negative_numbers = true)]
     temperature: f32,
     /// Write a film (.gif, or .png for an animated one), or the frames into a folder
     #[arg(long, value_name = "FILE|DIR")]
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     grid: Option<PathBuf>,
     /// Frames of the film in a second
-    #[arg(long, default_value_t = 20.0, value_parser = positive)]
+    #[arg(long, default_value_t = 20.0, value_parser = positive, allow_negative_numbers = true)]
     fps: f32,
 }
 

@@ -1,8 +1,12 @@
 //! The commands, one file each.
 
+mod decode;
 mod doctor;
+mod encode;
+mod evaluate;
 mod generate;
 mod interpolate;
+mod reconstruct;
 mod runs;
 mod train;
 mod traverse;
@@ -15,18 +19,7 @@ use crate::failure::Failure;
 /// Commands that Trompe promises and does not have yet: absent from `--help`, and an error that
 /// says so.
 pub(crate) const NOT_BUILT_YET: &[&str] = &[
-    "prior",
-    "reconstruct",
-    "encode",
-    "decode",
-    "invert",
-    "edit",
-    "evaluate",
-    "compare",
-    "weights",
-    "data",
-    "export",
-    "serve",
+    "prior", "invert", "edit", "compare", "weights", "data", "export", "serve",
 ];
 
 /// What to do.
@@ -34,8 +27,12 @@ pub(crate) const NOT_BUILT_YET: &[&str] = &[
 pub(crate) enum Command {
     Train(Box<train::Arguments>),
     Generate(generate::Arguments),
+    Reconstruct(reconstruct::Arguments),
+    Encode(encode::Arguments),
+    Decode(decode::Arguments),
     Interpolate(interpolate::Arguments),
     Traverse(traverse::Arguments),
+    Evaluate(evaluate::Arguments),
     Runs(runs::Arguments),
     Doctor(doctor::Arguments),
 }
@@ -45,9 +42,13 @@ impl Command {
     pub(crate) fn run(&self, console: &Console) -> Result<(), Failure> {
         match self {
             Self::Generate(arguments) => generate::run(arguments, console),
+            Self::Reconstruct(arguments) => reconstruct::run(arguments, console),
+            Self::Encode(arguments) => encode::run(arguments, console),
+            Self::Decode(arguments) => decode::run(arguments, console),
             Self::Interpolate(arguments) => interpolate::run(arguments, console),
             Self::Traverse(arguments) => traverse::run(arguments, console),
             Self::Train(arguments) => train::run(arguments, console),
+            Self::Evaluate(arguments) => evaluate::run(arguments, console),
             Self::Runs(arguments) => runs::run(arguments, console),
             Self::Doctor(arguments) => doctor::run(arguments, console),
         }

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     directions: u32,
     /// How far to go, in standard deviations to either side
-    #[arg(long, default_value_t = 3.0, value_parser = positive)]
+    #[arg(long, default_value_t = 3.0, value_parser = positive, allow_negative_numbers = true)]
     range: f32,
     /// Images in a row
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(2..=1000))]

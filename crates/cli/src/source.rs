@@ -1,0 +1,139 @@
+//! The images of a command, in the size that a model takes.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use trompe::{Pixels, Session};
+use trompe_data::{DataError, Format, OpenOptions, Prepared, Selection, Split, open};
+use trompe_images::{Crop, Filter};
+use trompe_train::DataRecipe;
+
+use crate::console::Console;
+use crate::failure::{Exit, Failure};
+
+/// Which part of a set of images to use, and how to read it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SourceArguments {
+    /// Which part of the set
+    #[arg(long, value_enum, default_value_t = SplitName::HeldOut)]
+    split: SplitName,
+    /// Only the first so many images of it
+    #[arg(short = 'n', long = "number", value_parser = clap::value_parser!(u64).range(1..))]
+    number: Option<u64>,
+    /// The set's format, where it is not to be detected: folder, zip, tar, idx, cifar or numpy
+    #[arg(long, value_name = "FORMAT")]
+    data_format: Option<String>,
+}
+
+/// The names of [`Split`]s.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SplitName {
+    /// What the model was trained on
+    Train,
+    /// What was kept apart for judging
+    HeldOut,
+    /// Both
+    All,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Self {
+        match name {
+            SplitName::Train => Self::Train,
+            SplitName::HeldOut => Self::HeldOut,
+            SplitName::All => Self::All,
+        }
+    }
+}
+
+/// The chosen images of a source.
+pub(crate) struct Images {
+    prepared: Prepared,
+    selection: Selection,
+    number: usize,
+}
+
+impl SourceArguments {
+    /// Opens `locator`, or without one the set that the model was trained on, for images of the
+    /// model's size. `most` is how many are used where the user did not say.
+    pub(crate) fn open(
+        &self,
+        locator: Option<&str>,
+        session: &Session,
+        most: Option<usize>,
+    ) -> Result<Images, Failure> {
+        let recipe = session.description().recipe.get("data").cloned();
+        let own = recipe.and_then(|data| serde_json::from_value::<DataRecipe>(data).ok());
+        let locator = match (locator, &own) {
+            (Some(locator), _) => locator,
+            (None, Some(own)) => own.source.as_str(),
+            (None, None) => {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "the model does not say which images it was trained on",
+                    "name some, as in `builtin:digits` or a folder",
+                ));
+            }
+        };
+        let options = OpenOptions {
+            format: match &self.data_format {
+                Some(name) => Some(name.parse::<Format>()?),
+                None => None,
+            },
+            ..OpenOptions::default()
+        };
+        let source = Arc::from(open(locator, &options)?);
+        let (crop, filter) = match &own {
+            Some(own) => (own.crop, own.filter),
+            None => (Crop::default(), Filter::default()),
+        };
+        let prepared = Prepared::new(source, session.image(), crop, filter)?;
+        let selection = Selection::new(prepared.source().as_ref(), self.split.into())?;
+        let asked = self
+            .number
+            .map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+        let number = asked.or(most).unwrap_or(usize::MAX).min(selection.len());
+        Ok(Images {
+            prepared,
+            selection,
+            number,
+        })
+    }
+}
+
+impl Images {
+    /// The set, its size and preparation.
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
+    /// Which part of it.
+    pub(crate) fn split(&self) -> Split {
+        self.selection.split()
+    }
+
+    /// Reads the images in groups of at most `at_a_time`. Images that cannot be used are named on
+    /// stderr and left out.
+    pub(crate) fn groups(
+        &self,
+        at_a_time: usize,
+        console: &Console,
+    ) -> impl Iterator<Item = Result<Vec<Pixels>, Failure>> {
+        let indices: Vec<usize> = self.selection.indices().take(self.number).collect();
+        let mut places = indices.into_iter();
+        std::iter::from_fn(move || {
+            let mut group = Vec::new();
+            while group.len() < at_a_time {
+                let Some(index) = places.next() else { break };
+                match self.prepared.read(index) {
+                    Ok(image) => group.push(image),
+                    Err(error @ DataError::Unreadable { .. }) => {
+                        console.say(format_args!("left out: {error}"));
+                    }
+                    Err(error) => return Some(Err(error.into())),
+                }
+            }
+            (!group.is_empty()).then_some(Ok(group))
+        })
+    }
+}

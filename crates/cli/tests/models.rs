@@ -1,0 +1,268 @@
+//! The commands that use a model, run as a user runs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use burn::tensor::Device;
+use serde_json::Value;
+use tempfile::TempDir;
+use trompe::Description;
+use trompe_layers::Init;
+use trompe_snapshots::{Snapshot, TensorFile};
+use trompe_train::RecipeBuilder;
+
+/// A folder with the snapshot of a model that was never trained.
+fn model(preset: &str) -> TempDir {
+    let resolved = RecipeBuilder::preset(preset)
+        .unwrap()
+        .set("--data", "data.source", "builtin:digits")
+        .resolve()
+        .unwrap();
+    let description = Description {
+        model: resolved.recipe.model.clone(),
+        image: resolved.recipe.data.image,
+        levels: resolved.images.levels(),
+        recipe: serde_json::to_value(&resolved.recipe).unwrap(),
+        scores: Value::Null,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let snapshots = folder.path().join("run").join("snapshots");
+    std::fs::create_dir_all(&snapshots).unwrap();
+    let init = Init::new(1, &Device::flex());
+    let model = description.model.init(description.image, &init).unwrap();
+    Snapshot::write(&snapshots.join("latest.safetensors"), &model, &description).unwrap();
+    folder
+}
+
+fn trompe(folder: &Path, line: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_trompe"))
+        .args(line.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+/// Runs a command that must succeed, and returns what it wrote on stdout.
+fn done(folder: &Path, line: &str) -> String {
+    let output = trompe(folder, line);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{line}: {told}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail with `code`, and returns what it told.
+fn refused(folder: &Path, line: &str, code: i32) -> String {
+    let output = trompe(folder, line);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{line}: {told}");
+    assert!(output.stdout.is_empty(), "data on stdout of a failure");
+    told
+}
+
+fn latest(folder: &Path) -> PathBuf {
+    folder.join("run/snapshots/latest.safetensors")
+}
+
+#[test]
+fn a_seed_gives_the_same_file_in_any_company() {
+    for preset in ["vae-mlp", "dcgan"] {
+        let folder = model(preset);
+        let folder = folder.path();
+        done(folder, "generate run --seeds 7 --out alone");
+        done(folder, "generate run -n 20 --seed 3 --out many");
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        assert_eq!(read("alone/seed-000007.png"), read("many/seed-000007.png"));
+        assert_ne!(read("many/seed-000008.png"), read("many/seed-000007.png"));
+        assert_eq!(std::fs::read_dir(folder.join("many")).unwrap().count(), 20);
+    }
+}
+
+#[test]
+fn pictures_say_where_they_come_from() {
+    let folder = model("vae-mlp");
+    let told = done(
+        folder.path(),
+        "generate run --seeds 4,6-8 --grid sheet.png --json",
+    );
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["images"], &told["seeds"]),
+        (&4.into(), &"4,6-8".into())
+    );
+    let file = std::fs::read(folder.path().join("sheet.png")).unwrap();
+    let holds = |text: &str| file.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(holds("Seeds\x004,6-8"));
+    assert!(holds(&format!(
+        "Model\0{}",
+        told["model"].as_str().unwrap()
+    )));
+}
+
+#[test]
+fn films_sheets_and_frames_are_written() {
+    let folder = model("dcgan");
+    let folder = folder.path();
+    done(
+        folder,
+        "interpolate run --seeds 1,2 --frames 5 --out film.gif --grid sheet.png",
+    );
+    assert!(
+        std::fs::read(folder.join("film.gif"))
+            .unwrap()
+            .starts_with(b"GIF89a")
+    );
+    done(
+        folder,
+        "interpolate run --seeds 1,2 --frames 5 --out frames",
+    );
+    assert_eq!(std::fs::read_dir(folder.join("frames")).unwrap().count(), 5);
+    done(
+        folder,
+        "traverse run --directions 2 --steps 3 --grid rows.png",
+    );
+    for name in ["sheet.png", "rows.png"] {
+        assert!(
+            std::fs::read(folder.join(name))
+                .unwrap()
+                .starts_with(b"\x89PNG")
+        );
+    }
+}
+
+#[test]
+fn evaluate_prints_one_json_object_that_never_changes() {
+    let folder = model("vae-mlp");
+    let line = "evaluate run --json -n 50";
+    let told = done(folder.path(), line);
+    assert_eq!(told, done(folder.path(), line));
+    assert_eq!(told.lines().count(), 1);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let elbo = &told["scores"]["negative_elbo"];
+    assert_eq!(elbo["unit"], "nats/image");
+    assert_eq!(elbo["split"], "held-out");
+    assert_eq!((&elbo["n"], &elbo["draws"]), (&50.into(), &20.into()));
+    // Bernoulli on gray values is a cross-entropy.
+    assert_eq!(elbo["is_likelihood"], false);
+    let number = |name: &str| elbo[name].as_f64().unwrap();
+    assert!((number("value") - number("reconstruction") - number("kl")).abs() < 1e-9);
+    // An untrained decoder says about 1/2 for each of 64 samples: 64 ln 2 = 44.4 nats.
+    assert!((number("reconstruction") - 44.4).abs() < 3.0, "{elbo}");
+    assert!(told["scores"]["ssim"]["value"].as_f64().unwrap() < 0.5);
+}
+
+#[test]
+fn reconstruct_compares_as_many_images_as_were_asked_for() {
+    let folder = model("vae");
+    let told = done(
+        folder.path(),
+        "reconstruct run -n 6 --grid pairs.png --json",
+    );
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["n"], &told["source"]),
+        (&6.into(), &"builtin:digits".into())
+    );
+    let other = done(
+        folder.path(),
+        "reconstruct run builtin:sprites -n 2 --split train",
+    );
+    assert!(other.contains("2 images of `builtin:sprites`"), "{other}");
+}
+
+#[test]
+fn encoded_images_decode_to_their_reconstructions() {
+    let folder = model("vae");
+    let folder = folder.path();
+    let told = done(folder, "encode run -n 3 --out latents.npz --json");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["images"], &told["entries"]), (&3.into(), &16.into()));
+    done(
+        folder,
+        "decode run latents.npz --out images --grid sheet.png",
+    );
+    assert_eq!(std::fs::read_dir(folder.join("images")).unwrap().count(), 3);
+    let told = refused(folder, "decode run sheet.png --grid a.png", 3);
+    assert!(told.contains("`sheet.png` holds no latents"), "{told}");
+    refused(folder, "decode run none.npz --grid a.png", 3);
+}
+
+#[test]
+fn a_gan_says_what_it_cannot_do() {
+    let folder = model("dcgan");
+    refused(folder.path(), "evaluate run", 2);
+    let told = refused(folder.path(), "reconstruct run", 2);
+    assert!(told.contains("no encoder"), "{told}");
+}
+
+#[test]
+fn damaged_and_foreign_models_are_named() {
+    let folder = model("vae-mlp");
+    let folder = folder.path();
+    let whole = std::fs::read(latest(folder)).unwrap();
+
+    std::fs::write(latest(folder), &whole[..whole.len() / 2]).unwrap();
+    let told = refused(folder, "generate run --grid a.png", 1);
+    assert!(
+        told.contains("is damaged") && told.contains("before its last tensor"),
+        "{told}"
+    );
+
+    let mut flipped = whole.clone();
+    let last = flipped.len() - 1;
+    flipped[last] ^= 4;
+    std::fs::write(latest(folder), &flipped).unwrap();
+    let told = refused(folder, "generate run --grid a.png", 1);
+    assert!(
+        told.contains("`encoder.mean.weight` is not what was written"),
+        "{told}"
+    );
+
+    let version = br#"\"format\":1"#;
+    let at = whole
+        .windows(version.len())
+        .position(|text| text == version)
+        .unwrap();
+    let mut newer = whole;
+    newer[at + version.len() - 1] = b'7';
+    std::fs::write(latest(folder), &newer).unwrap();
+    let told = refused(folder, "evaluate run", 1);
+    assert!(told.contains("has format 7"), "{told}");
+
+    let other = TensorFile {
+        metadata: Value::Null,
+        tensors: Default::default(),
+    };
+    other.write(&folder.join("other.safetensors")).unwrap();
+    let told = refused(folder, "generate other.safetensors --grid a.png", 1);
+    assert!(told.contains("not a snapshot"), "{told}");
+    refused(folder, "generate nowhere --grid a.png", 4);
+    assert!(!folder.join("a.png").exists());
+}
+
+#[test]
+fn wrong_usage_is_answered_with_what_was_meant() {
+    let folder = model("vae-mlp");
+    let folder = folder.path();
+    for (line, hint) in [
+        ("generate run", "--grid"),
+        ("generate run --gird a.png", "'--grid'"),
+        ("generate run --grid a.jpg", ".png"),
+        ("generate run --seeds 9-3 --grid a.png", "3-9"),
+        ("generate run -n 0 --grid a.png", "-n 64"),
+        ("generate run --device gpu --grid a.png", "vulkan"),
+        (
+            "generate run --temperature -1 --grid a.png",
+            "--temperature",
+        ),
+        ("interpolate run --out a.mp4", ".gif"),
+        ("evaluate run --split test", "held-out"),
+        ("evaluate run --metrics psrn", "psnr"),
+        ("serve run", "not built yet"),
+    ] {
+        let told = refused(folder, line, 2);
+        assert!(told.contains(hint), "{line}: {told}");
+    }
+    refused(folder, "evaluate run --data nowhere", 3);
+    let told = refused(folder, "evaluate run --data builtin:digit", 3);
+    assert!(told.contains("builtin:digits"), "{told}");
+}
