@@ -42,9 +42,9 @@ const IMAGES: u64 = 1000;
 ///
 /// - GANs: 0.80 is what a small PyTorch DCGAN reaches in 2,500 steps; 4 % of the images of each
 ///   class are far from the collapse to a few of them.
-/// - `vae`: PyTorch's with the same recipe (`parity/fixtures/baselines/vae_digits.json`) minus 0.02;
-///   a VAE without temperature draws some images between the classes.
-const GOALS: &[(&str, f64, f64)] = &[("vae", 0.704, 0.0), ("dcgan", 0.80, 0.04)];
+/// - `vae`: PyTorch's 0.737 with the same recipe (`parity/fixtures/baselines/vae_digits.json`)
+///   minus 0.02; a VAE draws some images between the classes.
+const GOALS: &[(&str, f64, f64)] = &[("vae", 0.717, 0.0), ("dcgan", 0.80, 0.04)];
 
 /// Steps and PyTorch's held-out negative ELBO after them, the mean of five seeds
 /// (`parity/fixtures/baselines/vae_mlp_digits.json`).
