@@ -34,8 +34,8 @@ pub use fit::{Outcome, fit};
 pub use journal::{Ending, History, Journal};
 pub use observer::{Observer, Observers};
 pub use recipe::{
-    AdamConfig, CacheMode, DataRecipe, GanObjective, Objective, PRESETS, Preset, Recipe,
-    RecipeBuilder, RecipeError, Resolved, Training, VaeObjective,
+    AdamConfig, CacheMode, DataRecipe, GanObjective, Objective, PRESETS, PenaltyConfig, Preset,
+    Recipe, RecipeBuilder, RecipeError, Resolved, Training, VaeObjective,
 };
 pub use report::{NextCommand, ReportKeeper, duration, label, next_commands, write_report};
 pub use run_dir::RunDir;
