@@ -6,6 +6,10 @@ mod digits;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+// As in the binary that users run, so that its memory is what is timed.
+#[global_allocator]
+static ALLOCATOR: trompe_kernels::allocator::Reusing = trompe_kernels::allocator::Reusing::new();
+
 /// Work on Trompe itself.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]

@@ -1,9 +1,9 @@
 //! Logarithm of `p(x|z)`.
 
-use crate::softplus;
 use burn::tensor::Tensor;
 use std::f64::consts::TAU;
 use trompe_models::{Likelihood, Sigma};
+use trompe_ops::bernoulli_log_likelihood;
 
 /// `log p(x|z)` of each image, in nats, summed over its samples.
 ///
@@ -26,7 +26,7 @@ pub fn log_likelihood(
 ) -> Tensor<1> {
     let samples = images.dims()[1..].iter().product::<usize>() as f64;
     match likelihood {
-        Likelihood::Bernoulli => sum_per_image(images * parameters.clone() - softplus(parameters)),
+        Likelihood::Bernoulli => bernoulli_log_likelihood(parameters, images),
         Likelihood::Gaussian { sigma } => {
             let squares = sum_per_image((images - parameters).powi_scalar(2));
             match sigma {

@@ -1,6 +1,6 @@
 //! Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019) for one tensor.
 
-use crate::cpu::{self, Buffer};
+use crate::cpu::{self, Buffer, layout};
 use burn::backend::Flex;
 use burn::tensor::Tensor;
 use trompe_kernels::optimizer::{Adam, Parameter, WeightDecay};
@@ -77,9 +77,14 @@ fn in_place<const D: usize>(
     state: &mut AdamState<D>,
     step: &AdamStep,
 ) -> Tensor<D> {
-    // The gradient comes in the order of the kernel that made it. From the first update on,
-    // the weight lies so too, and that kernel need not turn it around at each step.
-    let gradient = Buffer::as_it_lies(cpu::storage(gradient));
+    // In the order of the kernel that reads the weight, so that no later pass turns it around.
+    // A gradient comes in that order too, unless Burn summed it over several uses of the weight.
+    let gradient = cpu::storage(gradient);
+    let gradient = match D {
+        2 => Buffer::of(gradient, layout::LINEAR_WEIGHT),
+        4 => Buffer::of(gradient, layout::CONV_WEIGHT),
+        _ => Buffer::as_it_lies(gradient),
+    };
     let aligned = |tensor: Tensor<D>| gradient.alike(cpu::storage(tensor));
     let tensor = |buffer: Buffer| Tensor::<D>::from_primitive::<Flex>(buffer.into_tensor());
     // Taken out of the state, for in there they would have a second holder.

@@ -13,10 +13,12 @@ mod agreement;
 mod batch_norm;
 mod conv;
 mod cpu;
+mod likelihood;
 mod linear;
 
 pub use activation::{Activation, activate};
 pub use adam::{AdamState, AdamStep, adam};
 pub use batch_norm::{BatchNormOutput, batch_norm_inference, batch_norm_training};
 pub use conv::{Boundary, Conv2dOptions, ConvTranspose2dOptions, conv_transpose2d, conv2d};
+pub use likelihood::bernoulli_log_likelihood;
 pub use linear::linear;

@@ -100,6 +100,11 @@ impl Buffer {
         }
     }
 
+    /// Which axis comes first in memory, which second, ...
+    pub(crate) fn order(&self) -> &[usize] {
+        &self.order
+    }
+
     /// Sizes in the order of the memory.
     pub(crate) fn dims<const D: usize>(&self) -> [usize; D] {
         self.stored.shape().dims()
