@@ -106,7 +106,11 @@ fn a_run_without_a_checkpoint_starts_from_its_recipe() {
 #[test]
 fn what_cannot_be_trained_has_its_exit_code_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("typo.toml"), "preset = \"vae\"\nsede = 2\n").unwrap();
+    fs::write(
+        folder.path().join("typo.toml"),
+        "preset = \"vae\"\nsede = 2\n",
+    )
+    .unwrap();
     let cases: &[(&[&str], i32, &str)] = &[
         (&["train", "--preset", "vea"], 2, "`vae`"),
         (&["train", "typo.toml"], 2, "typo.toml:2"),

@@ -151,10 +151,10 @@ mod tests {
     fn scores_agree_with_their_definitions() {
         let (a, b) = patterns(16, 12);
         assert!((ssim(&a, &b) - 0.974867206899473).abs() < 1e-12);
-        assert!((psnr(&a, &b) - 20.856323028077060).abs() < 1e-12);
+        assert!((psnr(&a, &b) - 20.856_323_028_077_06).abs() < 1e-12);
         let (a, b) = patterns(8, 8);
         assert!((ssim(&a, &b) - 0.978353372754430).abs() < 1e-12);
-        assert!((psnr(&a, &b) - 20.905364115908039).abs() < 1e-12);
+        assert!((psnr(&a, &b) - 20.905_364_115_908_04).abs() < 1e-12);
     }
 
     #[test]

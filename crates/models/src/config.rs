@@ -18,10 +18,6 @@ pub enum ModelConfig {
 
 /// A model of any family.
 #[derive(Module, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one model at a time, never moved in a loop"
-)]
 pub enum Model {
     /// A variational autoencoder.
     Vae(Vae),

@@ -187,3 +187,15 @@ fn a_model_wants_an_objective_of_its_family() {
     let error = refused(preset("vae").set("--set", "model", settings));
     assert!(matches!(error, RecipeError::Mismatch { .. }), "{error}");
 }
+
+#[test]
+fn a_penalty_wants_a_discriminator_that_scores_each_image_by_itself() {
+    let penalised = |name: &str| preset(name).set("--set", "objective.gan.penalty.r1", "2");
+    assert!(matches!(
+        refused(penalised("dcgan")),
+        RecipeError::PenaltyOnCoupledImages
+    ));
+    let recipe = resolve(penalised("gan-mlp"));
+    let text = recipe.to_toml();
+    assert!(text.contains("[objective.gan.penalty]"), "{text}");
+}

@@ -71,6 +71,11 @@ fn a_stopped_gan_ends_in_the_same_bytes() {
 }
 
 #[test]
+fn a_stopped_gan_with_penalties_ends_in_the_same_bytes() {
+    stopped_and_whole_runs_end_in_the_same_bytes("r3gan");
+}
+
+#[test]
 fn another_seed_ends_in_other_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));

@@ -15,31 +15,40 @@ use trompe_train::{RecipeBuilder, Stepper};
 const SHORTEST_ROUND: f64 = 0.25;
 const WARM_UP: usize = 3;
 
-/// A step by name: preset and settings, so that the shipped recipes are what is timed.
-const TRAINING: &[(&str, &str, &[(&str, &str)])] = &[
-    (
-        "dcgan64",
-        "dcgan",
-        &[
+/// A training step: preset and settings, so that the shipped recipes are what is timed.
+struct Training {
+    step: &'static str,
+    preset: &'static str,
+    settings: &'static [(&'static str, &'static str)],
+}
+
+/// Does once what is timed.
+type Step = Box<dyn FnMut()>;
+
+const TRAINING: &[Training] = &[
+    Training {
+        step: "dcgan64",
+        preset: "dcgan",
+        settings: &[
             ("data.source", "builtin:sprites-color"),
             ("data.size", "64"),
             ("training.batch", "64"),
             ("training.average_half_life", "0"),
         ],
-    ),
-    (
-        "dcgan8-from-2",
-        "dcgan",
-        &[
+    },
+    Training {
+        step: "dcgan8-from-2",
+        preset: "dcgan",
+        settings: &[
             ("data.source", "builtin:digits"),
             ("training.batch", "64"),
             ("training.average_half_life", "0"),
         ],
-    ),
-    (
-        "vae-conv64",
-        "vae",
-        &[
+    },
+    Training {
+        step: "vae-conv64",
+        preset: "vae",
+        settings: &[
             ("data.source", "builtin:sprites-color"),
             ("data.size", "64"),
             ("training.batch", "64"),
@@ -51,23 +60,33 @@ const TRAINING: &[(&str, &str, &[(&str, &str)])] = &[
                 "{ conv = { widths = [32, 64, 128, 256] } }",
             ),
         ],
-    ),
-    (
-        "vae-mlp",
-        "vae-mlp",
-        &[
+    },
+    Training {
+        step: "vae-mlp",
+        preset: "vae-mlp",
+        settings: &[
             ("data.source", "builtin:digits"),
             ("data.size", "28"),
             ("training.batch", "128"),
         ],
-    ),
+    },
+    Training {
+        step: "r3gan64",
+        preset: "r3gan",
+        settings: &[
+            ("data.source", "builtin:sprites-color"),
+            ("data.size", "64"),
+            ("training.batch", "16"),
+            ("training.average_half_life", "0"),
+        ],
+    },
 ];
 
 /// Names of all steps that we have.
 pub(crate) fn steps() -> impl Iterator<Item = &'static str> {
     TRAINING
         .iter()
-        .map(|(name, _, _)| *name)
+        .map(|training| training.step)
         .chain(["dcgan64-generate"])
 }
 
@@ -127,7 +146,7 @@ pub(crate) fn run(arguments: &Ours) -> Result<(), Box<dyn Error>> {
 }
 
 /// A closure that runs one step, and the images that it sees.
-fn build(name: &str) -> Result<(Box<dyn FnMut()>, usize), Box<dyn Error>> {
+fn build(name: &str) -> Result<(Step, usize), Box<dyn Error>> {
     let device = Device::flex();
     if name == "dcgan64-generate" {
         let recipe = RecipeBuilder::preset("dcgan")?
@@ -149,15 +168,17 @@ fn build(name: &str) -> Result<(Box<dyn FnMut()>, usize), Box<dyn Error>> {
         };
         return Ok((Box::new(step), 64));
     }
-    let (_, preset, settings) = TRAINING
+    let training = TRAINING
         .iter()
-        .find(|(step, _, _)| *step == name)
+        .find(|training| training.step == name)
         .ok_or_else(|| format!("there is no step `{name}`"))?;
-    let recipe = settings
+    let recipe = training
+        .settings
         .iter()
-        .fold(RecipeBuilder::preset(preset)?, |recipe, (key, value)| {
-            recipe.set("bench", key, value)
-        })
+        .fold(
+            RecipeBuilder::preset(training.preset)?,
+            |recipe, (key, value)| recipe.set("bench", key, value),
+        )
         .resolve()?
         .recipe;
     let batch = recipe.training.batch;

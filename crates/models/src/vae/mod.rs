@@ -83,10 +83,6 @@ enum Encoder {
 }
 
 #[derive(Module, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one decoder at a time, never moved in a loop"
-)]
 enum Decoder {
     Mlp(MlpDecoder),
     Conv(ConvDecoder),
