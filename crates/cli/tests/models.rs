@@ -171,11 +171,11 @@ fn reconstruct_compares_as_many_images_as_were_asked_for() {
 
 #[test]
 fn encoded_images_decode_to_their_reconstructions() {
-    let folder = model("vae");
+    let folder = model("vae-mlp");
     let folder = folder.path();
     let told = done(folder, "encode run -n 3 --out latents.npz --json");
     let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((&told["images"], &told["entries"]), (&3.into(), &16.into()));
+    assert_eq!((&told["images"], &told["entries"]), (&3.into(), &20.into()));
     done(
         folder,
         "decode run latents.npz --out images --grid sheet.png",
