@@ -10,7 +10,7 @@ use crate::samples;
 use crate::trainee::{Setting, Trainee};
 use crate::{Observer, RunDir, TrainError};
 use burn::tensor::{Device, Tensor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,6 +88,8 @@ struct Fit<'a> {
     /// The model for use at the current position, once something asked for it.
     current: Option<Model>,
     warnings: Vec<Warning>,
+    /// Unreadable images that were told of.
+    named: BTreeSet<String>,
 }
 
 /// What happened since the last report.
@@ -155,6 +157,7 @@ impl<'a> Fit<'a> {
             scores: BTreeMap::new(),
             current: None,
             warnings,
+            named: BTreeSet::new(),
         })
     }
 
@@ -213,6 +216,33 @@ impl<'a> Fit<'a> {
         self.tell(Event::Start(start))?;
         for warning in std::mem::take(&mut self.warnings) {
             self.tell(Event::Warning(warning))?;
+        }
+        let source = Arc::clone(self.images.source());
+        for note in source.notes() {
+            self.warn("data", note.clone())?;
+        }
+        for defect in source.defects() {
+            let message = format!("`{}` is left out: {}", defect.name, defect.reason);
+            self.warn("unreadable-image", message)?;
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, code: &str, message: String) -> Result<(), TrainError> {
+        let step = self.steps_done();
+        self.tell(Event::Warning(Warning {
+            step,
+            code: code.to_owned(),
+            message,
+        }))
+    }
+
+    /// Names the images that turned out unreadable since the last time.
+    fn name_unreadable(&mut self) -> Result<(), TrainError> {
+        for (name, reason) in self.loader.unreadable() {
+            if self.named.insert(name) {
+                self.warn("unreadable-image", format!("{reason}; it is skipped"))?;
+            }
         }
         Ok(())
     }
@@ -285,7 +315,8 @@ impl<'a> Fit<'a> {
             is_warm: true,
             ..Window::new()
         };
-        self.tell(Event::Progress(progress))
+        self.tell(Event::Progress(progress))?;
+        self.name_unreadable()
     }
 
     /// The model as it would be used now.
