@@ -198,9 +198,9 @@ impl Panels {
                 pieces.push((group, block, piece));
             }
         }
-        let lanes = self.lanes;
+        let (level, lanes) = (self.level, self.lanes);
         let work = |_, (group, block, piece): (usize, Block, &mut [f32])| {
-            pack_block(layout, group, block, lanes, piece);
+            pack_block(level, layout, group, block, lanes, piece);
         };
         if len < 1 << 14 {
             pieces.into_iter().for_each(|piece| work(0, piece));
@@ -243,7 +243,14 @@ impl Panels {
 }
 
 /// Packs the panels of one block.
-fn pack_block(layout: &Layout, group: usize, block: Block, lanes: usize, mut to: &mut [f32]) {
+fn pack_block(
+    level: Level,
+    layout: &Layout,
+    group: usize,
+    block: Block,
+    lanes: usize,
+    mut to: &mut [f32],
+) {
     for first_column in (0..layout.columns).step_by(VECTORS * lanes) {
         let columns = (layout.columns - first_column).min(VECTORS * lanes);
         let width = columns.next_multiple_of(lanes);
@@ -267,6 +274,7 @@ fn pack_block(layout: &Layout, group: usize, block: Block, lanes: usize, mut to:
                 }
             } else {
                 transpose_into_panel(
+                    level,
                     &layout.source[from..],
                     layout.column_step,
                     columns,
@@ -280,29 +288,72 @@ fn pack_block(layout: &Layout, group: usize, block: Block, lanes: usize, mut to:
 
 /// Writes the transpose of a matrix of `rows` by `columns`.
 pub(crate) fn transpose(from: &[f32], rows: usize, columns: usize, to: &mut [f32]) {
-    transpose_into_panel(from, columns, rows, rows, to);
+    transpose_into_panel(isa::level(), from, columns, rows, rows, to);
 }
 
 /// Writes `to[row * width + column] = from[column * step + row]`, and zeros from column `columns` on.
-fn transpose_into_panel(from: &[f32], step: usize, columns: usize, width: usize, to: &mut [f32]) {
-    // Eight rows at a time: each read takes half a cache line of a column, and the eight lines that are written stay
-    // in the first-level cache from column to column.
-    for (strip, to) in to.chunks_mut(8 * width).enumerate() {
+fn transpose_into_panel(
+    level: Level,
+    from: &[f32],
+    step: usize,
+    columns: usize,
+    width: usize,
+    to: &mut [f32],
+) {
+    isa::dispatch(
+        level,
+        Transpose {
+            from,
+            step,
+            columns,
+            width,
+            to,
+        },
+    );
+}
+
+struct Transpose<'a> {
+    from: &'a [f32],
+    step: usize,
+    columns: usize,
+    width: usize,
+    to: &'a mut [f32],
+}
+
+impl Kernel for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Self {
+            from,
+            step,
+            columns,
+            width,
+            to,
+        } = self;
         let rows = to.len() / width;
-        for column in 0..columns {
-            let from = &from[column * step + strip * 8..][..rows];
-            if let Ok(from) = <&[f32; 8]>::try_from(from) {
-                for (row, value) in from.iter().enumerate() {
-                    to[row * width + column] = *value;
-                }
-            } else {
-                for (row, value) in from.iter().enumerate() {
-                    to[row * width + column] = *value;
+        if rows == 0 || columns == 0 {
+            return to.fill(0.0);
+        }
+        assert!(columns <= width && from.len() >= (columns - 1) * step + rows);
+        let whole = [rows / V::LANES * V::LANES, columns / V::LANES * V::LANES];
+        for row in (0..whole[0]).step_by(V::LANES) {
+            for column in (0..whole[1]).step_by(V::LANES) {
+                // SAFETY: the squares lie within `rows` and `columns`, which the slices hold as just checked.
+                unsafe {
+                    let from = from.as_ptr().add(column * step + row);
+                    let to = to.as_mut_ptr().add(row * width + column);
+                    V::transpose(from, step, to, width);
                 }
             }
         }
-        for row in to.chunks_exact_mut(width) {
-            row[columns..].fill(0.0);
+        for (row, to) in to.chunks_exact_mut(width).enumerate() {
+            let done = if row < whole[0] { whole[1] } else { 0 };
+            for (column, value) in to[..columns].iter_mut().enumerate().skip(done) {
+                *value = from[column * step + row];
+            }
+            to[columns..].fill(0.0);
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Method {
     Narrow,
     /// Winograd's tiles of 4 x 4 results.
     Winograd,
+    /// The same for more weights than a cache holds at the tiles' points.
+    DeepWinograd,
     /// The same for kernels of 3 x 3 in groups.
     GroupedWinograd,
 }
@@ -40,6 +42,8 @@ const CHANNEL_UNIT: usize = 16;
 const LEAST_CHANNELS: usize = 32;
 /// The same for each of several groups, where the direct method fills its tiles badly too.
 const LEAST_IN_GROUP: usize = 16;
+/// Weights at the points from which they are transformed anew wherever they are used: 8 MiB of them.
+const DEEP: usize = 1 << 21;
 /// Winograd needs a fourth of the products or less; of its tiles, this share of results must not hang over the edge.
 const LEAST_USED: f64 = 0.55;
 
@@ -83,7 +87,22 @@ pub(crate) fn method(geometry: &Conv2d, direction: Direction) -> Method {
             .all(|parts| used(parts.walk.grid[0]) * used(parts.walk.grid[1]) >= LEAST_USED)
             && (geometry.groups == 1 || walks.iter().all(parts::Parts::is_one_3_by_3))
     });
-    if worth { winograd } else { Method::Direct }
+    match (worth, winograd, direction) {
+        (false, ..) => Method::Direct,
+        (true, Method::Winograd, Direction::Forward | Direction::InputGradient)
+            if weights_at_points(geometry) >= DEEP =>
+        {
+            Method::DeepWinograd
+        }
+        (true, ..) => winograd,
+    }
+}
+
+/// Each tile of 4 x 4 results has `taps + 3` points per axis, for each of `stride` phases.
+fn weights_at_points(geometry: &Conv2d) -> usize {
+    let per_axis =
+        |axis: usize| geometry.stride[axis] * (geometry.kernel[axis] / geometry.stride[axis] + 3);
+    per_axis(0) * per_axis(1) * geometry.channels_in * geometry.channels_out
 }
 
 #[cfg(test)]
@@ -100,7 +119,6 @@ mod tests {
     fn the_layers_of_dcgan_and_residual_networks_take_winograd() {
         for geometry in [
             Conv2d::new([32, 32], [64, 128], 4, 2, 1),
-            Conv2d::new([8, 8], [256, 512], 4, 2, 1),
             Conv2d::new([32, 32], [64, 64], 3, 1, 1),
         ] {
             assert_eq!(
@@ -114,6 +132,20 @@ mod tests {
             assert_eq!(
                 ALL.map(|direction| method(&precise, direction)),
                 [Method::Direct; 3]
+            );
+        }
+    }
+
+    #[test]
+    fn weights_that_fill_no_cache_at_the_points_are_transformed_where_they_are_used() {
+        // 25 points and 4 phases of 256 x 512 weights are 52 MB; 36 points of 256 x 256 are 9.4 MB.
+        for geometry in [
+            Conv2d::new([8, 8], [256, 512], 4, 2, 1),
+            Conv2d::new([16, 16], [256, 256], 3, 1, 1),
+        ] {
+            assert_eq!(
+                ALL.map(|direction| method(&geometry, direction)),
+                [Method::DeepWinograd, Method::DeepWinograd, Method::Winograd]
             );
         }
     }

@@ -1,7 +1,7 @@
 //! Convolution in two dimensions: forward, both gradients, and transposed convolution.
 //!
-//! [`Prepared`] holds weights in the order in which the arithmetic reads them; one preparation serves as many calls as
-//! the weights live. Which method computes what is decided from the geometry alone, never from the batch.
+//! [`Prepared`] holds weights in the order in which the arithmetic reads them, or borrows them where they are read as
+//! they lie; one preparation serves as many calls as the weights live. Which method computes what is decided from the geometry alone, never from the batch.
 
 mod boundary;
 mod depthwise;
@@ -23,36 +23,38 @@ use depthwise::Depthwise;
 use direct::Direct;
 use epilogue::Finish;
 use narrow::Narrow;
-use winograd::{Grouped, Winograd};
+use winograd::{Deep, Grouped, Winograd};
 
 /// Weights made ready for one direction of a convolution.
 #[derive(Clone)]
-pub struct Prepared {
+pub struct Prepared<'a> {
     /// As the caller sees it.
     geometry: Conv2d,
     /// The same over images with their circular padding, where something wraps.
     unrolled: Option<Conv2d>,
     direction: Direction,
-    weights: Weights,
+    weights: Weights<'a>,
 }
 
 /// Weights in the order of the method that reads them.
 #[derive(Clone)]
-enum Weights {
+enum Weights<'a> {
     Direct(Direct),
     Depthwise(Depthwise),
     Narrow(Narrow),
     Winograd(Winograd),
+    Deep(Deep<'a>),
     Grouped(Box<Grouped>),
 }
 
-impl Weights {
+impl Weights<'_> {
     fn target_channels(&self) -> usize {
         match self {
             Self::Direct(direct) => direct.target_channels(),
             Self::Depthwise(depthwise) => depthwise.target_channels(),
             Self::Narrow(narrow) => narrow.target_channels(),
             Self::Winograd(winograd) => winograd.target_channels(),
+            Self::Deep(deep) => deep.target_channels(),
             Self::Grouped(grouped) => grouped.target_channels(),
         }
     }
@@ -64,6 +66,7 @@ impl Weights {
             Self::Depthwise(depthwise) => depthwise.parts(batch),
             Self::Narrow(narrow) => narrow.parts(batch),
             Self::Winograd(winograd) => winograd.parts(batch),
+            Self::Deep(deep) => deep.parts(batch),
             Self::Grouped(grouped) => grouped.parts(batch),
         }
     }
@@ -74,17 +77,18 @@ impl Weights {
             Self::Depthwise(depthwise) => depthwise.run(batch, source, target, finish),
             Self::Narrow(narrow) => narrow.run(batch, source, target, finish),
             Self::Winograd(winograd) => winograd.run(batch, source, target, finish),
+            Self::Deep(deep) => deep.run(batch, source, target, finish),
             Self::Grouped(grouped) => grouped.run(batch, source, target, finish),
         }
     }
 }
 
-impl Prepared {
+impl<'a> Prepared<'a> {
     /// For computing outputs from inputs.
     ///
     /// # Panics
     /// If the weights do not have [`Conv2d::weights_len`] numbers.
-    pub fn forward(geometry: &Conv2d, weights: &[f32]) -> Self {
+    pub fn forward(geometry: &Conv2d, weights: &'a [f32]) -> Self {
         Self::new(geometry, weights, Direction::Forward)
     }
 
@@ -92,11 +96,11 @@ impl Prepared {
     ///
     /// # Panics
     /// If the weights do not have [`Conv2d::weights_len`] numbers.
-    pub fn input_gradient(geometry: &Conv2d, weights: &[f32]) -> Self {
+    pub fn input_gradient(geometry: &Conv2d, weights: &'a [f32]) -> Self {
         Self::new(geometry, weights, Direction::InputGradient)
     }
 
-    fn new(geometry: &Conv2d, weights: &[f32], direction: Direction) -> Self {
+    fn new(geometry: &Conv2d, weights: &'a [f32], direction: Direction) -> Self {
         geometry.check();
         assert_eq!(
             weights.len(),
@@ -110,6 +114,10 @@ impl Prepared {
                 Weights::Winograd(Winograd::input_gradient(&plain, weights))
             }
             (Method::Winograd, _) => Weights::Winograd(Winograd::forward(&plain, weights)),
+            (Method::DeepWinograd, Direction::InputGradient) => {
+                Weights::Deep(Deep::input_gradient(&plain, weights))
+            }
+            (Method::DeepWinograd, _) => Weights::Deep(Deep::forward(&plain, weights)),
             (Method::GroupedWinograd, Direction::InputGradient) => {
                 Weights::Grouped(Box::new(Grouped::input_gradient(&plain, weights)))
             }
@@ -261,7 +269,7 @@ fn plain_weight_gradient(
     weight_gradient: &mut [f32],
 ) {
     match plan::method(geometry, Direction::WeightGradient) {
-        Method::Winograd => {
+        Method::Winograd | Method::DeepWinograd => {
             winograd::weight_gradient(geometry, batch, input, output_gradient, weight_gradient);
         }
         Method::Depthwise => {

@@ -242,6 +242,10 @@ fn winograd_geometries(draws: &mut Draws) -> Vec<Conv2d> {
                 draws.one_of(&[Boundary::Zero, Boundary::Zero, Boundary::Circular]);
             geometry
         })
+        .chain([
+            Conv2d::new([12, 8], [144, 160], 4, 2, 1),
+            Conv2d::new([4, 5], [272, 224], 3, 1, 1),
+        ])
         .collect()
 }
 
@@ -265,12 +269,13 @@ fn assert_close_to_largest(found: &[f32], expected: &[f64], what: &str) {
 #[test]
 fn winograd_agrees_with_the_oracle_within_2e_5_of_the_largest_result() {
     let mut draws = Draws(7);
-    let (mut taken, mut grouped) = (0, 0);
+    let (mut taken, mut grouped, mut deep) = (0, 0, 0);
     for geometry in winograd_geometries(&mut draws) {
         let plain = boundary::unrolled(&geometry).unwrap_or(geometry.clone());
         let method = plan::method(&plain, Direction::Forward);
         taken += usize::from(method == Method::Winograd);
         grouped += usize::from(method == Method::GroupedWinograd);
+        deep += usize::from(method == Method::DeepWinograd);
         let batch = 1 + draws.below(3);
         let input = draws.numbers(batch * geometry.input_len());
         let gradient = draws.numbers(batch * geometry.output_len());
@@ -320,9 +325,40 @@ fn winograd_agrees_with_the_oracle_within_2e_5_of_the_largest_result() {
         });
     }
     assert!(
-        taken >= 12 && grouped >= 3,
-        "only {taken} geometries went to Winograd, {grouped} of groups"
+        taken >= 12 && grouped >= 3 && deep == 2,
+        "only {taken} geometries went to Winograd, {grouped} of groups, {deep} deep"
     );
+}
+
+#[test]
+fn deep_winograd_of_more_tiles_than_a_task_takes_agrees_with_direct_sums() {
+    let geometry = Conv2d::new([20, 44], [160, 144], 4, 2, 1);
+    let mut draws = Draws(9);
+    // 18 tiles an image, and 96 to a task.
+    let batch = 7;
+    let input = draws.numbers(batch * geometry.input_len());
+    let gradient = draws.numbers(batch * geometry.output_len());
+    let weights = draws.numbers(geometry.weights_len());
+    let results = |geometry: &Conv2d| {
+        let mut output = vec![f32::NAN; gradient.len()];
+        Prepared::forward(geometry, &weights).run(&input, Epilogue::default(), &mut output);
+        let mut back = vec![f32::NAN; input.len()];
+        Prepared::input_gradient(geometry, &weights).run(&gradient, Epilogue::default(), &mut back);
+        [output, back]
+    };
+    let precise = results(&Conv2d {
+        precise: true,
+        ..geometry.clone()
+    });
+    for level in Level::available() {
+        for (deep, precise) in isa::with_level(level, || results(&geometry))
+            .iter()
+            .zip(&precise)
+        {
+            let precise: Vec<f64> = precise.iter().map(|value| f64::from(*value)).collect();
+            assert_close_to_largest(deep, &precise, &format!("{level:?}"));
+        }
+    }
 }
 
 #[test]

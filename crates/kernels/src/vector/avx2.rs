@@ -106,4 +106,34 @@ impl Vector for Avx2 {
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
     }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        // SAFETY: within the squares, and the CPU has AVX2.
+        unsafe {
+            let mut pairs = [_mm256_setzero_ps(); 8];
+            for at in 0..4 {
+                let even = _mm256_loadu_ps(from.add(2 * at * from_step));
+                let odd = _mm256_loadu_ps(from.add((2 * at + 1) * from_step));
+                pairs[2 * at] = _mm256_unpacklo_ps(even, odd);
+                pairs[2 * at + 1] = _mm256_unpackhi_ps(even, odd);
+            }
+            // Number `half * 4 + c`: columns c and 4 + c, four rows each.
+            let mut quads = [_mm256_setzero_ps(); 8];
+            for half in 0..2 {
+                for at in 0..2 {
+                    let low = _mm256_castps_pd(pairs[half * 4 + at]);
+                    let high = _mm256_castps_pd(pairs[half * 4 + at + 2]);
+                    quads[half * 4 + 2 * at] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
+                    quads[half * 4 + 2 * at + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+                }
+            }
+            for column in 0..4 {
+                let (low, high) = (quads[column], quads[4 + column]);
+                let (near, far) = (to.add(column * to_step), to.add((4 + column) * to_step));
+                _mm256_storeu_ps(near, _mm256_permute2f128_ps::<0x20>(low, high));
+                _mm256_storeu_ps(far, _mm256_permute2f128_ps::<0x31>(low, high));
+            }
+        }
+    }
 }

@@ -93,4 +93,47 @@ impl Vector for Avx512 {
         // SAFETY: see above.
         unsafe { _mm512_reduce_add_ps(self.0) }
     }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        // SAFETY: within the squares, and the CPU has AVX-512 F.
+        unsafe {
+            let mut pairs = [_mm512_setzero_ps(); 16];
+            for at in 0..8 {
+                let even = _mm512_loadu_ps(from.add(2 * at * from_step));
+                let odd = _mm512_loadu_ps(from.add((2 * at + 1) * from_step));
+                pairs[2 * at] = _mm512_unpacklo_ps(even, odd);
+                pairs[2 * at + 1] = _mm512_unpackhi_ps(even, odd);
+            }
+            // Number `quarter * 4 + c`: columns c, 4 + c, 8 + c and 12 + c, four rows each.
+            let mut quads = [_mm512_setzero_ps(); 16];
+            for quarter in 0..4 {
+                for at in 0..2 {
+                    let low = _mm512_castps_pd(pairs[quarter * 4 + at]);
+                    let high = _mm512_castps_pd(pairs[quarter * 4 + at + 2]);
+                    let (first, second) =
+                        (_mm512_unpacklo_pd(low, high), _mm512_unpackhi_pd(low, high));
+                    quads[quarter * 4 + 2 * at] = _mm512_castpd_ps(first);
+                    quads[quarter * 4 + 2 * at + 1] = _mm512_castpd_ps(second);
+                }
+            }
+            for column in 0..4 {
+                let [a, b, c, d] = [0, 4, 8, 12].map(|quarter| quads[quarter + column]);
+                // Quarters 0 and 2, and 1 and 3, of either pair.
+                let even = [
+                    _mm512_shuffle_f32x4::<0x88>(a, b),
+                    _mm512_shuffle_f32x4::<0x88>(c, d),
+                ];
+                let odd = [
+                    _mm512_shuffle_f32x4::<0xdd>(a, b),
+                    _mm512_shuffle_f32x4::<0xdd>(c, d),
+                ];
+                let row = |quarter: usize| to.add((4 * quarter + column) * to_step);
+                _mm512_storeu_ps(row(0), _mm512_shuffle_f32x4::<0x88>(even[0], even[1]));
+                _mm512_storeu_ps(row(1), _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]));
+                _mm512_storeu_ps(row(2), _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]));
+                _mm512_storeu_ps(row(3), _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]));
+            }
+        }
+    }
 }

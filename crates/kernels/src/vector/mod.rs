@@ -53,6 +53,11 @@ pub(crate) trait Vector: Copy {
     fn where_positive(self, condition: Self, other: Self) -> Self;
     /// The sum of all lanes, in an order fixed per type.
     fn sum(self) -> f32;
+    /// Writes the transpose of a square of `LANES x LANES` floats, whose rows lie `from_step` and `to_step` apart.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `from` and `to` are valid for such squares, which do not overlap.
+    unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize);
 }
 
 #[cfg(test)]
@@ -102,6 +107,41 @@ mod tests {
                 }
             }
             outputs
+        }
+    }
+
+    /// A square through [`Vector::transpose`], with steps longer than its rows.
+    struct Transpose<'a>(&'a [f32]);
+
+    const STEPS: [usize; 2] = [17, 19];
+
+    impl Kernel for Transpose<'_> {
+        type Output = (usize, Vec<f32>);
+
+        #[inline(always)]
+        unsafe fn run<V: Vector>(self) -> Self::Output {
+            let mut to = vec![0.0; 16 * STEPS[1]];
+            // SAFETY: both hold 16 rows of their step, and no level has more than 16 lanes.
+            unsafe { V::transpose(self.0.as_ptr(), STEPS[0], to.as_mut_ptr(), STEPS[1]) };
+            (V::LANES, to)
+        }
+    }
+
+    #[test]
+    fn a_transposed_square_has_rows_for_columns_at_every_level() {
+        let from: Vec<f32> = (0..16 * STEPS[0]).map(|value| value as f32).collect();
+        for level in Level::available() {
+            let (lanes, to) = dispatch(level, Transpose(&from));
+            for row in 0..16 {
+                for column in 0..STEPS[1] {
+                    let expected = if row < lanes && column < lanes {
+                        from[column * STEPS[0] + row]
+                    } else {
+                        0.0
+                    };
+                    assert_eq!(to[row * STEPS[1] + column], expected, "{level:?}");
+                }
+            }
         }
     }
 

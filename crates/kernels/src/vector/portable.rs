@@ -98,4 +98,14 @@ impl Vector for Portable {
         let [a, b, c, d, e, f, g, h] = self.0;
         ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        for row in 0..8 {
+            for column in 0..8 {
+                // SAFETY: within the squares.
+                unsafe { *to.add(row * to_step + column) = *from.add(column * from_step + row) };
+            }
+        }
+    }
 }

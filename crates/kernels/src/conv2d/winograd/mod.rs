@@ -6,12 +6,15 @@
 //! for each phase. Per result and part, 36 / 16 or 25 / 16 products take the place of 9 or 4. The price is accuracy, by
 //! a factor of up to ten: see `plan`.
 
+mod deep;
 mod grouped;
 mod grouped_weight_gradient;
 pub(crate) mod lines;
 pub(crate) mod parts;
+mod results;
 mod weight_gradient;
 
+pub(crate) use deep::Deep;
 pub(crate) use grouped::Grouped;
 pub(crate) use grouped_weight_gradient::weight_gradient as grouped_weight_gradient;
 pub(crate) use weight_gradient::weight_gradient;
@@ -19,13 +22,14 @@ pub(crate) use weight_gradient::weight_gradient;
 use super::epilogue::Finish;
 use crate::geometry::Conv2d;
 use crate::isa::{self, Kernel};
-use crate::panels::{self, Panels};
+use crate::panels::{self, Panels, VECTORS};
 use crate::parallel::{self, Disjoint};
 use crate::scratch;
 use crate::tile::{self, MOST_ROWS, Pointers, Target};
 use crate::vector::Vector;
 use lines::{Chunks, RESULTS, Scheme, Square, ThreeTaps, TwoTaps};
 use parts::{Parts, SourceTiles, Tiles};
+use results::Results;
 use std::marker::PhantomData;
 
 /// Tiles of a task: their products at one point use a panel of weights as often as a first-level cache allows.
@@ -364,26 +368,18 @@ impl<S: Scheme> Kernel for TaskKernel<'_, S> {
                 }
             }
         }
-        let mut finished = Vec::with_capacity(count * RESULTS * RESULTS);
-        for tile in 0..count {
-            for (point, from) in from.iter_mut().enumerate().take(points) {
-                *from = products[point * product_step + tile * columns..].as_ptr();
-            }
-            let place = tile_list.place(tiles[0] + tile);
-            for (index, to) in to.iter_mut().enumerate().take(RESULTS * RESULTS) {
-                *to = waste.as_mut_ptr();
-                if let Some(pixel) = tile_list.target(&parts.walk, place, index) {
-                    let row = self.task.target.at(pixel * winograd.channels_to);
-                    finished.push(row);
-                    *to = row.wrapping_add(first_column);
-                }
-            }
-            // SAFETY: each point has this tile's row of `columns` floats; target pixels have as many from `first_column`
-            // on, which this task alone writes; `waste` has as many too.
-            unsafe { lines::square::<V, S::Results>(&from, &to, columns, Chunks::CONSECUTIVE) };
-        }
+        let results = Results {
+            walk: &parts.walk,
+            tiles,
+            products: &products,
+            point_step: product_step,
+            target: self.task.target,
+            channels: winograd.channels_to,
+            columns: [first_column, first_column + columns],
+        };
         // SAFETY: this task alone writes these columns of these pixels, and alone has this part and these columns.
         unsafe {
+            let finished = results.write::<V, S>();
             finish.rows(
                 panels.level,
                 self.task.part,
@@ -392,5 +388,17 @@ impl<S: Scheme> Kernel for TaskKernel<'_, S> {
                 columns,
             )
         };
+    }
+}
+
+/// Columns of a panel.
+struct PanelWidth;
+
+impl Kernel for PanelWidth {
+    type Output = usize;
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) -> usize {
+        VECTORS * V::LANES
     }
 }

@@ -3,9 +3,9 @@
 //! Some tiles at a time are transformed into memory that stays in the last-level cache; then each task adds their
 //! products to its own rows of the matrices, and after the last tiles takes those back to taps.
 
-use super::GAP;
 use super::lines::{self, Chunks, RESULTS, Scheme, Square, ThreeTaps, TwoTaps};
 use super::parts::{self, Parts, SourceTiles, Tiles};
+use super::{GAP, PanelWidth};
 use crate::geometry::Conv2d;
 use crate::isa::{self, Kernel};
 use crate::panels::VECTORS;
@@ -126,17 +126,6 @@ fn run<S: Scheme>(
                 },
             );
         });
-    }
-}
-
-struct PanelWidth;
-
-impl Kernel for PanelWidth {
-    type Output = usize;
-
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) -> usize {
-        VECTORS * V::LANES
     }
 }
 
