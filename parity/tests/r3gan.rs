@@ -46,7 +46,8 @@ fn compare(precision: Precision) {
     // Both in one batch, as the training step has them.
     let both = Tensor::cat(vec![real, fake], 0);
     let judge = || {
-        let (logits, gradient) = explicit.score_with_input_gradient(both.clone());
+        let (logits, gradient) =
+            explicit.score_with_input_gradient(both.clone(), &mut Pass::training());
         [0, batch].map(|first| {
             (
                 logits.clone().narrow(0, first, batch),

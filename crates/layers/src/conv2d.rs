@@ -37,6 +37,19 @@ impl Conv2d {
         }
     }
 
+    /// A layer of parameters that were made elsewhere.
+    pub(crate) fn from_parts(
+        weight: Param<Tensor<4>>,
+        bias: Option<Param<Tensor<1>>>,
+        options: Conv2dOptions,
+    ) -> Self {
+        Self {
+            weight,
+            bias,
+            options,
+        }
+    }
+
     /// The same without bias.
     pub fn without_bias(self) -> Self {
         Self { bias: None, ..self }

@@ -131,7 +131,17 @@ impl Init {
         shape: [usize; D],
         value: f64,
     ) -> Param<Tensor<D>> {
-        let tensor = self.tensor(name, shape, Fill::Constant(value));
+        self.drawn_state(name, shape, Fill::Constant(value))
+    }
+
+    /// The same with a start that is drawn.
+    pub fn drawn_state<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        fill: Fill,
+    ) -> Param<Tensor<D>> {
+        let tensor = self.tensor(name, shape, fill);
         Param::initialized(ParamId::new(), tensor.set_require_grad(false))
     }
 

@@ -11,11 +11,15 @@
 //! |---|---|
 //! | [`Linear`] | the cotangent times the weight |
 //! | [`Conv2d`] | the transposed convolution with the same weight |
-//! | leaky ReLU | the cotangent times 1 or the slope, a constant |
+//! | [`BoundedConv2d`](crate::BoundedConv2d), [`BoundedLinear`](crate::BoundedLinear) | the same with the divided weight |
+//! | ReLU, leaky ReLU | the cotangent times 1 or the slope, a constant |
 //! | [`downsample`](crate::downsample) | [`downsample_input_gradient`](crate::downsample_input_gradient) |
+//! | [`average_pool`](crate::average_pool) | [`average_pool_input_gradient`](crate::average_pool_input_gradient) |
+//! | [`Attention`](crate::Attention) | through values, keys and queries, which all depend on the input |
 //! | a sum | the cotangent to each term |
 //!
-//! Biases do not appear, so the penalty's gradient with respect to them is zero.
+//! Biases do not appear, so the penalty's gradient with respect to them is zero
+//! (except before attention, which bends).
 //! Batch norm has no entry: it couples the images of a batch, and the gradient
 //! of one image's score with respect to that image alone is not what a penalty
 //! on each image means.

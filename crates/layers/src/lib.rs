@@ -6,6 +6,7 @@
 //! which layers that keep statistics report them instead of hiding them. The layers
 //! of discriminators also write out their input gradients, for gradient penalties.
 
+mod attention;
 mod batch_norm;
 mod conv2d;
 mod conv_transpose2d;
@@ -14,8 +15,11 @@ mod input_gradient;
 mod linear;
 mod parameters;
 mod pass;
+mod pooling;
 mod resample;
+mod spectral_norm;
 
+pub use attention::{Attention, AttentionInPass, AttentionTape};
 pub use batch_norm::BatchNorm;
 pub use conv_transpose2d::ConvTranspose2d;
 pub use conv2d::Conv2d;
@@ -27,5 +31,7 @@ pub use parameters::{
     to_tensors, visit_parameters,
 };
 pub use pass::{Pass, Statistics};
+pub use pooling::{average_pool, average_pool_input_gradient, nearest_upsample};
 pub use resample::{downsample, downsample_input_gradient, upsample};
+pub use spectral_norm::{BoundedConv2d, BoundedLinear, WeightBound};
 pub use trompe_ops::{Activation, Boundary, Conv2dOptions, ConvTranspose2dOptions, activate};

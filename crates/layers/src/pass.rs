@@ -66,6 +66,21 @@ impl Pass {
         self.statistics.0.insert(state.id, moved);
     }
 
+    /// Replaces a stored state by another value.
+    pub(crate) fn remember(&mut self, state: &Param<Tensor<1>>, value: Tensor<1>) {
+        self.statistics.0.insert(state.id, value.inner());
+    }
+
+    /// A stored state as this pass has changed it so far.
+    pub(crate) fn current(&self, state: &Param<Tensor<1>>) -> Tensor<1> {
+        let stored = state.val();
+        match self.statistics.0.get(&state.id) {
+            Some(changed) if stored.is_autodiff() => changed.clone().autodiff(),
+            Some(changed) => changed.clone(),
+            None => stored,
+        }
+    }
+
     /// What the layers measured.
     pub fn into_statistics(self) -> Statistics {
         self.statistics

@@ -9,12 +9,16 @@ mod adversarial;
 mod divergence;
 mod elbo;
 mod gradient_penalty;
+mod lecam;
 mod reconstruction;
 
 pub use adversarial::AdversarialLoss;
 pub use divergence::divergence_from_standard_normal;
 pub use elbo::EvidenceLowerBound;
-pub use gradient_penalty::{squared_lengths, zero_centred_penalty};
+pub use gradient_penalty::{
+    UnitPenalty, around, between, squared_lengths, unit_penalty, zero_centred_penalty,
+};
+pub use lecam::lecam;
 pub use reconstruction::log_likelihood;
 
 use burn::tensor::{Tensor, activation::log_sigmoid};

@@ -17,7 +17,8 @@ pub mod vae;
 pub use config::{Model, ModelConfig};
 pub use error::ModelError;
 pub use gan::{
-    Discriminator, DiscriminatorConfig, Gan, GanConfig, Generator, GeneratorConfig, InputGradient,
+    Discriminator, DiscriminatorConfig, DiscriminatorNorm, Gan, GanConfig, Generator,
+    GeneratorConfig, InputGradient,
 };
 pub use pixels::{to_pixels, to_tensor};
 pub use vae::{Autoencoder, Likelihood, Posterior, Sigma, Vae, VaeConfig, VaeNetwork};

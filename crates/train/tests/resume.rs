@@ -75,6 +75,12 @@ fn a_stopped_gan_with_penalties_ends_in_the_same_bytes() {
     stopped_and_whole_runs_end_in_the_same_bytes("r3gan");
 }
 
+/// The vectors of power iteration are part of a checkpoint, and of several discriminator steps.
+#[test]
+fn a_stopped_gan_with_spectral_norm_ends_in_the_same_bytes() {
+    stopped_and_whole_runs_end_in_the_same_bytes("sngan");
+}
+
 #[test]
 fn another_seed_ends_in_other_bytes() {
     let folder = tempfile::tempdir().unwrap();

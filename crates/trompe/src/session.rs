@@ -291,7 +291,10 @@ mod tests {
             ),
             gan(
                 GeneratorConfig::Dcgan { width: 5 },
-                DiscriminatorConfig::Dcgan { width: 2 },
+                DiscriminatorConfig::Dcgan {
+                    width: 2,
+                    norm: trompe_models::DiscriminatorNorm::Batch,
+                },
             ),
         ]
     }

@@ -14,16 +14,18 @@
 //! Other sides are halved, rounding up, until less than 8 pixels are left, but
 //! at least twice; that is the size of the first and the last kernel. Where a
 //! side is odd, the generator cuts the last row or column of what the doubled
-//! side has too many, and the discriminator pads one more. Recipe:
-//! `recipes/dcgan.toml`.
+//! side has too many, and the discriminator pads one more. Without batch norm
+//! the discriminator has biases, and may have spectral norm instead: then it scores
+//! each image by itself and can be penalised. Recipe: `recipes/dcgan.toml`.
 
-use super::{Discriminator, Generator};
+use super::{Discriminator, DiscriminatorNorm, Generator, InputGradient};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use trompe_images::ImageSpec;
 use trompe_layers::{
-    Activation, BatchNorm, Conv2d, Conv2dOptions, ConvTranspose2d, ConvTranspose2dOptions, Fill,
-    Init, Initialization, Pass,
+    Activation, BatchNorm, BoundedConv2d, Conv2d, Conv2dOptions, ConvTranspose2d,
+    ConvTranspose2dOptions, Fill, Init, Initialization, Pass, WeightBound,
+    leaky_relu_input_gradient,
 };
 
 const START: Initialization = Initialization::Normal { deviation: 0.02 };
@@ -31,7 +33,8 @@ const NORM_START: Fill = Fill::Normal {
     mean: 1.0,
     deviation: 0.02,
 };
-const LEAKY: Activation = Activation::LeakyRelu(0.2);
+const SLOPE: f64 = 0.2;
+const LEAKY: Activation = Activation::LeakyRelu(SLOPE);
 
 /// Transposed convolutions from a latent to an image.
 #[derive(Module, Debug)]
@@ -109,18 +112,34 @@ impl Generator for DcganGenerator {
 #[derive(Module, Debug)]
 pub struct DcganDiscriminator {
     blocks: Vec<DiscriminatorBlock>,
-    output: Conv2d,
+    output: BoundedConv2d,
 }
 
 #[derive(Module, Debug)]
 struct DiscriminatorBlock {
-    conv: Conv2d,
-    /// None in the first block.
+    conv: BoundedConv2d,
+    /// None in the first block, and everywhere without batch norm.
     norm: Option<BatchNorm>,
 }
 
 impl DcganDiscriminator {
-    pub(super) fn new(image: ImageSpec, width: usize, init: &Init) -> Self {
+    pub(super) fn new(
+        image: ImageSpec,
+        width: usize,
+        norm: DiscriminatorNorm,
+        init: &Init,
+    ) -> Self {
+        let has_norm = norm == DiscriminatorNorm::Batch;
+        let bound = match norm {
+            DiscriminatorNorm::Batch | DiscriminatorNorm::None => WeightBound::None,
+            DiscriminatorNorm::Spectral => WeightBound::Spectral,
+        };
+        let layer = |channels, kernel, options, init: &Init| {
+            let conv = Conv2d::new(channels, kernel, options, START, init);
+            // A batch norm would take a bias away again.
+            let conv = if has_norm { conv.without_bias() } else { conv };
+            BoundedConv2d::new(conv, bound, init)
+        };
         let sides = halvings(image);
         let mut blocks = Vec::new();
         let mut channels = image.channels.count();
@@ -130,24 +149,23 @@ impl DcganDiscriminator {
             for (padding, side) in options.padding.iter_mut().zip(sides[index]) {
                 padding.1 += side % 2;
             }
-            let conv = Conv2d::new([channels, next], [4, 4], options, START, &init.at("conv"));
+            let norm = || BatchNorm::new(next, NORM_START, &init.at("norm"));
             blocks.push(DiscriminatorBlock {
-                conv: conv.without_bias(),
-                norm: (index > 0).then(|| BatchNorm::new(next, NORM_START, &init.at("norm"))),
+                conv: layer([channels, next], [4, 4], options, &init.at("conv")),
+                norm: (has_norm && index > 0).then(norm),
             });
             channels = next;
         }
-        let output = Conv2d::new(
-            [channels, 1],
-            sides[sides.len() - 1],
-            Conv2dOptions::new(1, 0),
-            START,
-            &init.at("output"),
-        );
+        let (last, options) = (sides[sides.len() - 1], Conv2dOptions::new(1, 0));
         Self {
             blocks,
-            output: output.without_bias(),
+            output: layer([channels, 1], last, options, &init.at("output")),
         }
+    }
+
+    /// Whether batch norm lets the images of a batch see each other.
+    pub(super) fn couples_images(&self) -> bool {
+        self.blocks.iter().any(|block| block.norm.is_some())
     }
 }
 
@@ -155,17 +173,47 @@ impl Discriminator for DcganDiscriminator {
     fn score(&self, images: Tensor<4>, pass: &mut Pass) -> Tensor<1> {
         let mut features = images;
         for block in &self.blocks {
+            let conv = block.conv.in_pass(pass);
             features = match &block.norm {
-                None => block.conv.forward(features, LEAKY),
+                None => conv.forward(features, LEAKY),
                 Some(norm) => {
-                    let features = block.conv.forward(features, Activation::Identity);
+                    let features = conv.forward(features, Activation::Identity);
                     norm.forward(features, LEAKY, pass)
                 }
             };
         }
         self.output
+            .in_pass(pass)
             .forward(features, Activation::Identity)
             .flatten(0, 3)
+    }
+}
+
+/// Without batch norm.
+impl InputGradient for DcganDiscriminator {
+    fn score_with_input_gradient(
+        &self,
+        images: Tensor<4>,
+        pass: &mut Pass,
+    ) -> (Tensor<1>, Tensor<4>) {
+        let mut features = images;
+        let mut tape = Vec::new();
+        for block in &self.blocks {
+            let conv = block.conv.in_pass(pass);
+            let [_, _, height, width] = features.dims();
+            features = conv.forward(features, LEAKY);
+            tape.push((conv, [height, width], features.clone().detach()));
+        }
+        let [_, _, height, width] = features.dims();
+        let output = self.output.in_pass(pass);
+        let logits = output.forward(features, Activation::Identity);
+        let ones = logits.ones_like().detach();
+        let mut cotangent = output.input_gradient(ones, [height, width]);
+        for (conv, side, output) in tape.into_iter().rev() {
+            let before = leaky_relu_input_gradient(cotangent, output, SLOPE);
+            cotangent = conv.input_gradient(before, side);
+        }
+        (logits.flatten(0, 3), cotangent)
     }
 }
 
@@ -201,10 +249,23 @@ fn cut(features: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DiscriminatorConfig;
+    use crate::gan::tests::assert_input_gradient_is_reverse_modes;
     use trompe_images::Channels;
 
     fn sides(width: u32, height: u32) -> Vec<[usize; 2]> {
         halvings(ImageSpec::new(width, height, Channels::Rgb))
+    }
+
+    #[test]
+    fn without_batch_norm_the_input_gradient_is_reverse_modes_at_even_and_odd_sides() {
+        for norm in [DiscriminatorNorm::None, DiscriminatorNorm::Spectral] {
+            for (width, height) in [(16, 16), (12, 20)] {
+                let image = ImageSpec::new(width, height, Channels::Rgb);
+                let config = DiscriminatorConfig::Dcgan { width: 4, norm };
+                assert_input_gradient_is_reverse_modes(&config, image);
+            }
+        }
     }
 
     #[test]

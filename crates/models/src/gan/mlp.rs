@@ -88,7 +88,7 @@ impl Discriminator for MlpDiscriminator {
 }
 
 impl InputGradient for MlpDiscriminator {
-    fn score_with_input_gradient(&self, images: Tensor<4>) -> (Tensor<1>, Tensor<4>) {
+    fn score_with_input_gradient(&self, images: Tensor<4>, _: &mut Pass) -> (Tensor<1>, Tensor<4>) {
         let shape = images.dims();
         let (logits, tape) = self.score_with_tape(images);
         let ones: Tensor<2> = logits.ones_like().detach().unsqueeze_dim(1);

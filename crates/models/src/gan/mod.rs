@@ -2,11 +2,12 @@
 //!
 //! The generator turns latents into images, the discriminator scores images as
 //! real or generated. Recipes: `recipes/dcgan.toml`, `recipes/gan-mlp.toml`,
-//! `recipes/r3gan.toml`; losses: `trompe_losses::AdversarialLoss`.
+//! `recipes/r3gan.toml`, `recipes/sngan.toml`, `recipes/wgan-gp.toml`; losses: `trompe_losses::AdversarialLoss`.
 
 mod dcgan;
 mod mlp;
 mod r3;
+mod resnet;
 
 use crate::ModelError;
 use crate::error::{check_number, check_size};
@@ -15,9 +16,10 @@ use burn::tensor::Tensor;
 use dcgan::{DcganDiscriminator, DcganGenerator};
 use mlp::{MlpDiscriminator, MlpGenerator};
 use r3::{R3Discriminator, R3Generator};
+use resnet::{ResnetDiscriminator, ResnetGenerator};
 use serde::{Deserialize, Serialize};
 use trompe_images::ImageSpec;
-use trompe_layers::{Init, Pass};
+use trompe_layers::{Init, Pass, WeightBound};
 
 /// Generator and discriminator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +46,14 @@ pub enum GeneratorConfig {
         /// Channels at half the image's size; twice as many at each halving, at most eight times.
         width: usize,
     },
+    /// Residual blocks with batch norm, SNGAN and WGAN-GP.
+    Resnet {
+        /// Channels at the smallest side, at twice that, ..., at the image's.
+        widths: Vec<usize>,
+        /// Self-attention after this block, counted from 1; none if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attention_after: Option<usize>,
+    },
     /// Residual blocks with grouped convolutions, R3GAN.
     R3 {
         /// Channels at the smallest side, at twice that, ..., at the image's: multiples of 8.
@@ -62,18 +72,47 @@ pub enum DiscriminatorConfig {
         /// Widths from the image on.
         hidden: Vec<usize>,
     },
-    /// Strided convolutions with batch norm and leaky ReLU.
+    /// Strided convolutions with leaky ReLU.
     Dcgan {
         /// Channels at half the image's size; twice as many at each halving, at most eight times.
         width: usize,
+        /// What keeps activations in bounds.
+        #[serde(default)]
+        norm: DiscriminatorNorm,
     },
-    /// The same from the image on.
+    /// Residual blocks without batch norm, SNGAN and WGAN-GP.
+    Resnet {
+        /// Channels out of each block, first to last.
+        widths: Vec<usize>,
+        /// So many of the first blocks halve the side.
+        halvings: usize,
+        /// Whether every weight is divided by its spectral norm.
+        spectral_norm: bool,
+        /// Self-attention after this block, counted from 1; none if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attention_after: Option<usize>,
+    },
+    /// Residual blocks with grouped convolutions, R3GAN.
     R3 {
         /// Channels at the smallest side, at twice that, ..., at the image's: multiples of 8.
         widths: Vec<usize>,
         /// Residual blocks at each side.
         blocks: usize,
     },
+}
+
+/// What keeps the activations of a discriminator in bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiscriminatorNorm {
+    /// Batch norm after every convolution but the first and the last: the images of a
+    /// batch see each other, so there can be no penalty.
+    #[default]
+    Batch,
+    /// Nothing: for penalties.
+    None,
+    /// Every weight is divided by its spectral norm (Miyato et al. 2018).
+    Spectral,
 }
 
 impl DiscriminatorConfig {
@@ -83,8 +122,8 @@ impl DiscriminatorConfig {
     /// pass it apart.
     pub fn couples_images(&self) -> bool {
         match self {
-            Self::Mlp { .. } | Self::R3 { .. } => false,
-            Self::Dcgan { .. } => true,
+            Self::Mlp { .. } | Self::R3 { .. } | Self::Resnet { .. } => false,
+            Self::Dcgan { norm, .. } => *norm == DiscriminatorNorm::Batch,
         }
     }
 }
@@ -115,7 +154,11 @@ pub trait InputGradient: Discriminator {
     /// # Shapes
     /// - images: `[batch, channels, height, width]` in [-1, 1]
     /// - returns: logits `[batch]`, gradient `[batch, channels, height, width]`
-    fn score_with_input_gradient(&self, images: Tensor<4>) -> (Tensor<1>, Tensor<4>);
+    fn score_with_input_gradient(
+        &self,
+        images: Tensor<4>,
+        pass: &mut Pass,
+    ) -> (Tensor<1>, Tensor<4>);
 }
 
 /// The two players.
@@ -134,6 +177,8 @@ pub enum GeneratorNetwork {
     Mlp(MlpGenerator),
     /// Convolutional, DCGAN.
     Dcgan(DcganGenerator),
+    /// Residual with batch norm.
+    Resnet(ResnetGenerator),
     /// Residual, R3GAN.
     R3(R3Generator),
 }
@@ -145,6 +190,8 @@ pub enum DiscriminatorNetwork {
     Mlp(MlpDiscriminator),
     /// Convolutional, DCGAN.
     Dcgan(DcganDiscriminator),
+    /// Residual without norm or with spectral norm.
+    Resnet(ResnetDiscriminator),
     /// Residual, R3GAN.
     R3(R3Discriminator),
 }
@@ -155,7 +202,9 @@ impl DiscriminatorNetwork {
     pub fn as_input_gradient(&self) -> Option<&dyn InputGradient> {
         match self {
             Self::Mlp(discriminator) => Some(discriminator),
-            Self::Dcgan(_) => None,
+            Self::Dcgan(discriminator) if discriminator.couples_images() => None,
+            Self::Dcgan(discriminator) => Some(discriminator),
+            Self::Resnet(discriminator) => Some(discriminator),
             Self::R3(discriminator) => Some(discriminator),
         }
     }
@@ -181,6 +230,19 @@ impl GanConfig {
                 check_number("model.gan.generator.dcgan.width", *width, "64")?;
                 GeneratorNetwork::Dcgan(DcganGenerator::new(image, self.latent, *width, &make))
             }
+            GeneratorConfig::Resnet {
+                widths,
+                attention_after,
+            } => {
+                resnet::check_generator(image, widths, *attention_after)?;
+                GeneratorNetwork::Resnet(ResnetGenerator::new(
+                    image,
+                    self.latent,
+                    widths,
+                    *attention_after,
+                    &make,
+                ))
+            }
             GeneratorConfig::R3 { widths, blocks } => {
                 let keys = [
                     "model.gan.generator.r3.widths",
@@ -198,9 +260,29 @@ impl GanConfig {
                 }
                 DiscriminatorNetwork::Mlp(MlpDiscriminator::new(image, hidden, &judge))
             }
-            DiscriminatorConfig::Dcgan { width } => {
+            DiscriminatorConfig::Dcgan { width, norm } => {
                 check_number("model.gan.discriminator.dcgan.width", *width, "64")?;
-                DiscriminatorNetwork::Dcgan(DcganDiscriminator::new(image, *width, &judge))
+                DiscriminatorNetwork::Dcgan(DcganDiscriminator::new(image, *width, *norm, &judge))
+            }
+            DiscriminatorConfig::Resnet {
+                widths,
+                halvings,
+                spectral_norm,
+                attention_after,
+            } => {
+                resnet::check_discriminator(widths, *halvings, *attention_after)?;
+                let bound = match spectral_norm {
+                    true => WeightBound::Spectral,
+                    false => WeightBound::None,
+                };
+                DiscriminatorNetwork::Resnet(ResnetDiscriminator::new(
+                    image,
+                    widths,
+                    *halvings,
+                    bound,
+                    *attention_after,
+                    &judge,
+                ))
             }
             DiscriminatorConfig::R3 { widths, blocks } => {
                 let keys = [
@@ -223,6 +305,7 @@ impl Generator for GeneratorNetwork {
         match self {
             Self::Mlp(generator) => generator.generate(latents, pass),
             Self::Dcgan(generator) => generator.generate(latents, pass),
+            Self::Resnet(generator) => generator.generate(latents, pass),
             Self::R3(generator) => generator.generate(latents, pass),
         }
     }
@@ -233,6 +316,7 @@ impl Discriminator for DiscriminatorNetwork {
         match self {
             Self::Mlp(discriminator) => discriminator.score(images, pass),
             Self::Dcgan(discriminator) => discriminator.score(images, pass),
+            Self::Resnet(discriminator) => discriminator.score(images, pass),
             Self::R3(discriminator) => discriminator.score(images, pass),
         }
     }
@@ -299,11 +383,12 @@ mod tests {
     ) {
         let discriminator = redrawn(config, image);
         let images = random_images(image).require_grad();
-        let logits = discriminator.score(images.clone(), &mut Pass::training());
+        // An inference pass: two training passes would be two steps of power iteration.
+        let logits = discriminator.score(images.clone(), &mut Pass::inference());
         let gradients = logits.clone().sum().backward();
         let expected = images.grad(&gradients).unwrap();
         let explicit = discriminator.as_input_gradient().unwrap();
-        let (same, gradient) = explicit.score_with_input_gradient(images);
+        let (same, gradient) = explicit.score_with_input_gradient(images, &mut Pass::inference());
         // The same sums in another order, in f64.
         let near = |ours: f64, scale: f64| assert!(ours <= 1e-12 * scale, "{ours} of {scale}");
         let largest = expected.clone().abs().max().into_scalar::<f64>();
@@ -317,7 +402,8 @@ mod tests {
 
     #[test]
     fn a_discriminator_with_batch_norm_has_no_input_gradient() {
-        let config = DiscriminatorConfig::Dcgan { width: 4 };
+        let norm = DiscriminatorNorm::Batch;
+        let config = DiscriminatorConfig::Dcgan { width: 4, norm };
         let image = ImageSpec::new(8, 8, trompe_images::Channels::Gray);
         assert!(config.couples_images());
         assert!(redrawn(&config, image).as_input_gradient().is_none());

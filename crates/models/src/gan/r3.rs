@@ -196,7 +196,7 @@ impl Discriminator for R3Discriminator {
 }
 
 impl InputGradient for R3Discriminator {
-    fn score_with_input_gradient(&self, images: Tensor<4>) -> (Tensor<1>, Tensor<4>) {
+    fn score_with_input_gradient(&self, images: Tensor<4>, _: &mut Pass) -> (Tensor<1>, Tensor<4>) {
         let [_, _, height, width] = images.dims();
         let (logits, tape) = self.score_with_tape(images);
         let ones: Tensor<2> = logits.ones_like().detach().unsqueeze_dim(1);
@@ -316,7 +316,7 @@ fn pointwise(channels: [usize; 2], strength: f64, init: &Init) -> Conv2d {
 }
 
 /// `[height, width]` of the image, after one halving, ..., down to less than 8 on both sides.
-fn halvings(image: ImageSpec) -> Vec<[usize; 2]> {
+pub(super) fn halvings(image: ImageSpec) -> Vec<[usize; 2]> {
     let mut side = [image.height as usize, image.width as usize];
     let mut sides = vec![side];
     while side.into_iter().max() >= Some(8) {

@@ -89,8 +89,8 @@ pub enum RecipeError {
          batch norm in `model.gan.discriminator` mixes the images of a batch"
     )]
     #[diagnostic(help(
-        "use `model.gan.discriminator = {{ r3 = ... }}` or `{{ mlp = ... }}` (preset `r3gan` has \
-         the former), or leave the penalty out"
+        "set `model.gan.discriminator.dcgan.norm` to `none` or `spectral`, use another discriminator \
+         (preset `r3gan` has one without norm), or leave the penalty out"
     ))]
     PenaltyOnCoupledImages,
     /// The source is unusable.

@@ -44,6 +44,18 @@ pub const PRESETS: &[Preset] = &[
         text: include_str!("../../../../recipes/r3gan.toml"),
     },
     Preset {
+        name: "sngan",
+        family: "gan",
+        summary: "residual networks with spectral norm and hinge loss, any image size",
+        text: include_str!("../../../../recipes/sngan.toml"),
+    },
+    Preset {
+        name: "sngan-cifar10",
+        family: "gan",
+        summary: "SNGAN exactly as published for 32 px",
+        text: include_str!("../../../../recipes/sngan-cifar10.toml"),
+    },
+    Preset {
         name: "gan-mlp",
         family: "gan",
         summary: "dense GAN",

@@ -126,7 +126,7 @@ fn judge(
             if gamma == 0.0 {
                 return explicit.score(images, pass);
             }
-            let (logits, gradient) = explicit.score_with_input_gradient(images);
+            let (logits, gradient) = explicit.score_with_input_gradient(images, pass);
             penalties.push((name, zero_centred_penalty(gradient, gamma)));
             logits
         };
@@ -139,7 +139,7 @@ fn judge(
     let batch = real.dims()[0];
     let both = Tensor::cat(vec![real, fake], 0);
     let logits = if r1 > 0.0 {
-        let (logits, gradient) = explicit.score_with_input_gradient(both);
+        let (logits, gradient) = explicit.score_with_input_gradient(both, pass);
         for (name, first, gamma) in [("r1", 0, r1), ("r2", batch, r2)] {
             let gradient = gradient.clone().narrow(0, first, batch);
             penalties.push((name, zero_centred_penalty(gradient, gamma)));
@@ -165,19 +165,20 @@ impl Judged {
     /// How well the images are told apart, and how much the penalties weigh
     /// beside the adversarial loss: far from 1 in either direction, gamma is off.
     fn report(self, loss: AdversarialLoss, adversarial: &Tensor<1>) -> StepReport {
-        let mut report = match loss {
-            AdversarialLoss::Minimax | AdversarialLoss::NonSaturating => StepReport::default()
+        let is_right = self.real.clone().greater(self.fake.clone());
+        let mut report = StepReport::default().with("told_apart", is_right.float().mean());
+        if loss.scores_are_logits() {
+            report = report
                 .with("real", sigmoid(self.real.clone()).mean())
-                .with("fake", sigmoid(self.fake.clone()).mean()),
-            // Logits of pairs mean something only beside each other.
-            AdversarialLoss::RelativisticPair => {
-                let is_right = self.real.clone().greater(self.fake.clone());
-                StepReport::default().with("told_apart", is_right.float().mean())
-            }
-        };
+                .with("fake", sigmoid(self.fake.clone()).mean());
+        } else {
+            // Logits of pairs mean something only beside each other, other scores have no scale.
+            let gap = self.real.clone().mean() - self.fake.clone().mean();
+            report = report.with("score_gap", gap);
+        }
         if let Some(penalty) = self.penalty() {
             // A discriminator that is certain has a loss of exactly 0 in f32.
-            let ratio = penalty / adversarial.clone().clamp_min(1e-12);
+            let ratio = penalty / adversarial.clone().abs().clamp_min(1e-12);
             report = report.with("penalty_ratio", ratio);
         }
         for (name, value) in self.penalties {
