@@ -1,10 +1,35 @@
 //! What judges a model.
 //!
 //! Every score says how it was measured: with how many images and draws, on
-//! which split, and whether it is what its name promises.
+//! which split, by which features, and whether it is what its name promises.
+//!
+//! A network turns images into [`Features`]; the scores that compare two sets of images are functions
+//! of those: [`frechet_between`], [`kernel_between`], [`precision_recall`] and their like. Scores of
+//! single images beside their originals need no network: [`psnr`], [`ssim`].
 
 mod elbo;
+mod error;
+mod features;
 mod fidelity;
+mod frechet;
+mod inception_score;
+mod interval;
+mod kernel;
+mod linear_algebra;
+mod manifold;
+mod memorisation;
+mod moments;
+mod neighbours;
 
 pub use elbo::{NegativeElbo, negative_elbo};
+pub use error::MetricError;
+pub use features::Features;
 pub use fidelity::{Fidelity, psnr, ssim};
+pub use frechet::{frechet_between, frechet_distance};
+pub use inception_score::inception_score;
+pub use interval::Interval;
+pub use kernel::{kernel_between, kernel_distance};
+pub use manifold::{DensityCoverage, PrecisionRecall, density_coverage, precision_recall};
+pub use memorisation::{Memorisation, memorisation};
+pub use moments::{Gaussian, Moments};
+pub use neighbours::{Neighbour, nearest};
