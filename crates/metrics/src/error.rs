@@ -38,4 +38,14 @@ pub enum MetricError {
         /// On the other.
         expected: usize,
     },
+
+    /// Samples that were seen by different judges.
+    #[error("features of `{left}` cannot be compared with features of `{right}`")]
+    #[diagnostic(help("look at both sets with the same network, weights and protocol"))]
+    Judges {
+        /// What saw the one.
+        left: String,
+        /// What saw the other.
+        right: String,
+    },
 }

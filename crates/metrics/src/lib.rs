@@ -3,8 +3,9 @@
 //! Every score says how it was measured: with how many images and draws, on
 //! which split, by which features, and whether it is what its name promises.
 //!
-//! A network turns images into [`Features`]; the scores that compare two sets of images are functions
-//! of those: [`frechet_between`], [`kernel_between`], [`precision_recall`] and their like. Scores of
+//! A [`Judge`] turns images into [`Features`], a [`Sample`] keeps what is needed of a whole set, and
+//! [`score_sets`] compares two of them. The scores themselves are functions of features:
+//! [`frechet_between`], [`kernel_between`], [`precision_recall`] and their like. Scores of
 //! single images beside their originals need no network: [`psnr`], [`ssim`].
 
 mod elbo;
@@ -14,12 +15,15 @@ mod fidelity;
 mod frechet;
 mod inception_score;
 mod interval;
+mod judge;
 mod kernel;
 mod linear_algebra;
 mod manifold;
 mod memorisation;
 mod moments;
 mod neighbours;
+mod sample;
+mod score;
 
 pub use elbo::{NegativeElbo, negative_elbo};
 pub use error::MetricError;
@@ -28,8 +32,11 @@ pub use fidelity::{Fidelity, psnr, ssim};
 pub use frechet::{frechet_between, frechet_distance};
 pub use inception_score::inception_score;
 pub use interval::Interval;
+pub use judge::{Judge, PixelComponents, Provenance};
 pub use kernel::{kernel_between, kernel_distance};
 pub use manifold::{DensityCoverage, PrecisionRecall, density_coverage, precision_recall};
 pub use memorisation::{Memorisation, memorisation};
 pub use moments::{Gaussian, Moments};
 pub use neighbours::{Neighbour, nearest};
+pub use sample::Sample;
+pub use score::{SET_METRICS, Score, SetMetric, score_logits, score_sets};

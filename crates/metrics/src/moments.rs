@@ -72,7 +72,8 @@ impl Moments {
         self.count
     }
 
-    fn dimensions(&self) -> usize {
+    /// Numbers for each image.
+    pub fn dimensions(&self) -> usize {
         self.groups[0].sum.len()
     }
 

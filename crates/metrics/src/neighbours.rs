@@ -224,12 +224,12 @@ mod tests {
                 let exact = distance(queries.row(query), centres.row(ball));
                 exact < radii[ball] || (inclusive && exact == radii[ball])
             };
-            for query in 0..140 {
+            for (query, count) in counts.into_iter().enumerate() {
                 let exact = (0..60).filter(|&ball| holds(query, ball)).count();
-                assert_eq!(counts[query], exact);
+                assert_eq!(count, exact);
             }
-            for ball in 0..60 {
-                assert_eq!(reached[ball], (0..140).any(|query| holds(query, ball)));
+            for (ball, reached) in reached.into_iter().enumerate() {
+                assert_eq!(reached, (0..140).any(|query| holds(query, ball)));
             }
         }
     }

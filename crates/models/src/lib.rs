@@ -11,6 +11,7 @@
 mod config;
 mod error;
 pub mod gan;
+pub mod judge;
 mod pixels;
 pub mod vae;
 
