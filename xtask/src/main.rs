@@ -2,6 +2,7 @@
 
 mod bench;
 mod digits;
+mod kills;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ enum Task {
     Bench(bench::Bench),
     /// Trains presets on digits and lets a classifier of real digits judge what they make.
     Digits(digits::Digits),
+    /// Kills trainings at random moments and compares how they end.
+    Kills(kills::Kills),
     /// Trains `vae-mlp` on digits and prints its likelihood beside PyTorch's.
     VaeMlp(digits::VaeMlp),
 }
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Bench(bench) => bench::run(bench),
         Task::Digits(arguments) => digits::judge_presets(&arguments),
+        Task::Kills(arguments) => kills::run(&arguments),
         Task::VaeMlp(arguments) => digits::compare_likelihood(&arguments),
     };
     match result {

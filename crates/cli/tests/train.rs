@@ -207,6 +207,45 @@ fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
 }
 
 #[test]
+fn a_run_ends_when_its_time_is_up_and_its_recipe_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [
+        "--steps",
+        "100000000",
+        "--hours",
+        "0.0003",
+        "--run",
+        "run",
+        "--json",
+    ];
+    let output = short(folder.path(), &arguments);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("time is up"),
+        "{}",
+        stderr(&output)
+    );
+    let done = stdout(&output).lines().last().unwrap().to_owned();
+    let images = serde_json::from_str::<serde_json::Value>(&done).unwrap()["images"].clone();
+    let recipe = fs::read_to_string(folder.path().join("run/recipe.toml")).unwrap();
+    assert!(
+        recipe.contains(&format!("\nimages = {images}\n")),
+        "{recipe}"
+    );
+    // What the recipe says now is the same run.
+    fs::copy(
+        folder.path().join("run/recipe.toml"),
+        folder.path().join("again.toml"),
+    )
+    .unwrap();
+    let again = trompe(folder.path(), &["train", "again.toml", "--run", "again"]);
+    assert_eq!(code(&again), Some(0), "{}", stderr(&again));
+    let snapshot =
+        |run: &str| fs::read(folder.path().join(run).join("snapshots/latest.safetensors"));
+    assert!(snapshot("run").unwrap() == snapshot("again").unwrap());
+}
+
+#[test]
 fn runs_are_listed_and_compared() {
     let folder = tempfile::tempdir().unwrap();
     for seed in ["1", "2"] {

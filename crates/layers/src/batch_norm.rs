@@ -3,7 +3,7 @@
 use crate::{Activation, Fill, Init, Pass};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use trompe_ops::{batch_norm_inference, batch_norm_training};
+use trompe_ops::{batch_norm_inference, batch_norm_over_ranks};
 
 /// Added to variances; PyTorch's default.
 const EPSILON: f64 = 1e-5;
@@ -55,8 +55,12 @@ impl BatchNorm {
             );
         }
         let [batch, _, height, width] = features.dims();
-        let output = batch_norm_training(features, weight, bias, EPSILON, activation);
-        let count = (batch * height * width) as f64;
+        let collective = pass.collective();
+        let ranks = collective
+            .as_ref()
+            .map_or(1, |collective| collective.ranks());
+        let output = batch_norm_over_ranks(features, weight, bias, EPSILON, activation, collective);
+        let count = (ranks * batch * height * width) as f64;
         // The running variance is unbiased, the one used for normalising is not: as in PyTorch.
         let unbiased = output.variance * (count / (count - 1.0).max(1.0));
         pass.follow(&self.running_mean, output.mean);

@@ -34,4 +34,6 @@ pub use pass::{Pass, Statistics};
 pub use pooling::{average_pool, average_pool_input_gradient, nearest_upsample};
 pub use resample::{downsample, downsample_input_gradient, upsample};
 pub use spectral_norm::{BoundedConv2d, BoundedLinear, WeightBound};
-pub use trompe_ops::{Activation, Boundary, Conv2dOptions, ConvTranspose2dOptions, activate};
+pub use trompe_ops::{
+    Activation, Alone, Boundary, Collective, Conv2dOptions, ConvTranspose2dOptions, activate,
+};

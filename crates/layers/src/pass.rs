@@ -3,6 +3,8 @@
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashMap;
+use std::sync::Arc;
+use trompe_ops::Collective;
 
 /// Whether a forward pass trains, and what its layers measured on the way.
 ///
@@ -14,6 +16,8 @@ use std::collections::HashMap;
 pub struct Pass {
     training: bool,
     momentum: f64,
+    /// Absent where the batch is not shared.
+    collective: Option<Arc<dyn Collective>>,
     statistics: Statistics,
 }
 
@@ -28,7 +32,17 @@ impl Pass {
         Self {
             training: true,
             momentum: 0.1,
+            collective: None,
             statistics: Statistics::default(),
+        }
+    }
+
+    /// A training pass over this rank's part of a batch: what layers measure of the batch, they
+    /// measure of all parts.
+    pub fn training_over_ranks(collective: &Arc<dyn Collective>) -> Self {
+        Self {
+            collective: (!collective.is_alone()).then(|| Arc::clone(collective)),
+            ..Self::training()
         }
     }
 
@@ -46,8 +60,14 @@ impl Pass {
         Self {
             training: false,
             momentum: 0.0,
+            collective: None,
             statistics: Statistics::default(),
         }
+    }
+
+    /// The ranks that share the batch, if there are several.
+    pub(crate) fn collective(&self) -> Option<Arc<dyn Collective>> {
+        self.collective.clone()
     }
 
     /// Whether this is a training pass.

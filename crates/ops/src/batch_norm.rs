@@ -1,7 +1,7 @@
 //! Batch normalisation (Ioffe and Szegedy 2015) over feature maps.
 
 use crate::cpu::{self, Buffer, Cpu, Operation, layout};
-use crate::{Activation, activation};
+use crate::{Activation, Collective, activation};
 use burn::tensor::Tensor;
 use std::sync::{Arc, OnceLock};
 use trompe_kernels::norm::ChannelSums;
@@ -30,6 +30,25 @@ pub fn batch_norm_training(
     epsilon: f64,
     activation: Activation,
 ) -> BatchNormOutput {
+    batch_norm_over_ranks(features, weight, bias, epsilon, activation, None)
+}
+
+/// [`batch_norm_training`] of a batch that is spread evenly over the ranks of `collective`: every
+/// channel is normalised by the statistics of the whole, and gradients flow through them.
+///
+/// On other devices than the CPU each rank goes by its own images.
+///
+/// # Shapes
+/// - features, returns: `[batch, channels, height, width]`, this rank's part
+/// - weight, bias: `[channels]`
+pub fn batch_norm_over_ranks(
+    features: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+    activation: Activation,
+    collective: Option<Arc<dyn Collective>>,
+) -> BatchNormOutput {
     if !(cpu::serves(&features) && cpu::serves(&weight) && cpu::serves(&bias)) {
         return training_composed(features, weight, bias, epsilon, activation);
     }
@@ -38,6 +57,7 @@ pub fn batch_norm_training(
     let normalise = Normalise {
         moments: moments.clone(),
         follows_batch: true,
+        collective,
         epsilon: epsilon as f32,
         activation,
     };
@@ -102,6 +122,7 @@ pub fn batch_norm_inference(
             variance: values(variance),
         })),
         follows_batch: false,
+        collective: None,
         epsilon: epsilon as f32,
         activation,
     };
@@ -136,6 +157,8 @@ struct Normalise {
     moments: Arc<OnceLock<Moments>>,
     /// Whether the moments are the batch's own, so that the gradient flows through them.
     follows_batch: bool,
+    /// With whom the batch is shared.
+    collective: Option<Arc<dyn Collective>>,
     epsilon: f32,
     activation: Activation,
 }
@@ -153,7 +176,17 @@ impl Normalise {
     fn moments(&self, features: &Buffer) -> &Moments {
         self.moments.get_or_init(|| {
             let [_, _, _, channels] = features.dims();
-            ChannelSums::of(features.values(), channels).moments()
+            let mut sums = ChannelSums::of(features.values(), channels);
+            if let Some(collective) = &self.collective {
+                let mut both = [sums.sum, sums.squares].concat();
+                add_up(collective.as_ref(), &mut both);
+                sums = ChannelSums {
+                    rows: sums.rows * collective.ranks(),
+                    squares: both.split_off(channels),
+                    sum: both,
+                };
+            }
+            sums.moments()
         })
     }
 }
@@ -180,7 +213,17 @@ impl Operation<3> for Normalise {
         let moments = self.moments(&kept[0]);
         let mut gradient = kept[0].alike(gradient);
         let parameters = if self.follows_batch {
-            Some(kernel.backward(moments, features, gradient.values_mut()))
+            let (ranks, collective) = match &self.collective {
+                Some(collective) => (collective.ranks(), Some(collective.as_ref())),
+                None => (1, None),
+            };
+            let gradient = gradient.values_mut();
+            let add_up = |sums: &mut [f64]| {
+                if let Some(collective) = collective {
+                    add_up(collective, sums);
+                }
+            };
+            Some(kernel.backward_of_share(moments, features, gradient, ranks, add_up))
         } else {
             let parameters = (needed[1] || needed[2])
                 .then(|| kernel.backward(moments, features, &mut gradient.values().to_vec()));
@@ -197,6 +240,13 @@ impl Operation<3> for Normalise {
             bias.map(vector),
         ]
     }
+}
+
+/// Sums over all ranks, from inside a graph that cannot fail.
+fn add_up(collective: &dyn Collective, sums: &mut [f64]) {
+    // Once a rank is lost every later sum fails too: that of the gradients, which comes next, is
+    // the one that is heard.
+    let _ = collective.sum_f64(sums);
 }
 
 #[cfg(test)]

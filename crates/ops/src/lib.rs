@@ -11,14 +11,20 @@ mod adam;
 #[cfg(test)]
 mod agreement;
 mod batch_norm;
+mod collective;
 mod conv;
 mod cpu;
 mod likelihood;
 mod linear;
+mod squared_norm;
 
 pub use activation::{Activation, activate};
 pub use adam::{AdamState, AdamStep, adam};
-pub use batch_norm::{BatchNormOutput, batch_norm_inference, batch_norm_training};
+pub use batch_norm::{
+    BatchNormOutput, batch_norm_inference, batch_norm_over_ranks, batch_norm_training,
+};
+pub use collective::{Alone, Collective, RankLost};
 pub use conv::{Boundary, Conv2dOptions, ConvTranspose2dOptions, conv_transpose2d, conv2d};
 pub use likelihood::bernoulli_log_likelihood;
 pub use linear::linear;
+pub use squared_norm::squared_norm;

@@ -1,5 +1,6 @@
 //! Files that are there whole or not at all.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -19,10 +20,108 @@ pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), SnapshotError> {
-    replace(path, &Reliable, fill).map_err(|source| SnapshotError::Write {
+    let written = match next_fault() {
+        None => replace(path, &Reliable, fill),
+        Some(fault) => replace(path, &fault, fill),
+    };
+    written.map_err(|source| SnapshotError::Write {
         path: path.to_owned(),
         source,
     })
+}
+
+/// A way in which the disk lets a file down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The disk is full after so many bytes.
+    NoSpace {
+        /// Bytes of the file that still fit.
+        after: usize,
+    },
+    /// The system takes few bytes at a time. No failure: the rest is to be written again.
+    ShortWrites,
+    /// No file can be made.
+    ReadOnly,
+    /// What was written cannot be brought to the disk.
+    FailedSync,
+    /// The new file cannot take the place of the old one.
+    FailedRename,
+}
+
+thread_local! {
+    /// Files of this thread that are still written well, and what then happens to the next.
+    static PLANNED: Cell<Option<(u64, Fault)>> = const { Cell::new(None) };
+}
+
+/// Lets the disk fail, for tests of what is built on this file layer: while `work` runs, this
+/// thread writes `good` files, and the one after them meets `fault`. Later ones are well again.
+pub fn with_fault<R>(good: u64, fault: Fault, work: impl FnOnce() -> R) -> R {
+    PLANNED.set(Some((good, fault)));
+    let result = work();
+    PLANNED.set(None);
+    result
+}
+
+/// What happens to the file that is written next.
+fn next_fault() -> Option<Fault> {
+    let (good, fault) = PLANNED.take()?;
+    if good == 0 {
+        return Some(fault);
+    }
+    PLANNED.set(Some((good - 1, fault)));
+    None
+}
+
+impl Faults for Fault {
+    fn at(&self, step: Step) -> io::Result<()> {
+        let fails = match self {
+            Self::ReadOnly => step == Step::Create,
+            Self::FailedSync => step == Step::Sync,
+            Self::FailedRename => step == Step::Rename,
+            Self::NoSpace { .. } | Self::ShortWrites => false,
+        };
+        match fails {
+            true => Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+            false => Ok(()),
+        }
+    }
+
+    fn accepted(&self, before: usize, wanted: usize) -> io::Result<usize> {
+        match *self {
+            Self::NoSpace { after } if before >= after => {
+                Err(io::Error::from(io::ErrorKind::StorageFull))
+            }
+            Self::NoSpace { after } => Ok(wanted.min(after - before)),
+            Self::ShortWrites => Ok(wanted.min(1000)),
+            Self::ReadOnly | Self::FailedSync | Self::FailedRename => Ok(wanted),
+        }
+    }
+}
+
+/// Removes what killed writers left behind in a folder: no other process may be writing there.
+///
+/// # Errors
+/// [`SnapshotError::Write`].
+pub fn sweep(folder: &Path) -> Result<(), SnapshotError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SnapshotError::Write { path, source }
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(folder)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed(folder))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(".partial") {
+            std::fs::remove_file(entry.path()).map_err(failed(&entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The places where the system can refuse.
@@ -194,6 +293,42 @@ mod tests {
             assert_eq!(std::fs::read(&path).unwrap(), b"old");
             assert_eq!(names(folder.path()), ["file"]);
         }
+    }
+
+    #[test]
+    fn a_planned_fault_meets_its_file_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let write = |content: u8| write_atomically(&path, |file| file.write_all(&[content; 5000]));
+        let failures = [
+            Fault::NoSpace { after: 4000 },
+            Fault::ReadOnly,
+            Fault::FailedSync,
+            Fault::FailedRename,
+        ];
+        for fault in failures {
+            with_fault(1, fault, || {
+                write(1).unwrap();
+                let error = write(2).unwrap_err();
+                assert!(matches!(error, SnapshotError::Write { .. }), "{error}");
+                assert_eq!(std::fs::read(&path).unwrap(), [1; 5000], "{fault:?}");
+                write(3).unwrap();
+            });
+        }
+        with_fault(0, Fault::ShortWrites, || write(4)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [4; 5000]);
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".file.abc.partial", "file", ".hidden", "my.partial"] {
+            std::fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        sweep(folder.path()).unwrap();
+        assert_eq!(names(folder.path()), [".hidden", "file", "my.partial"]);
+        sweep(&folder.path().join("nowhere")).unwrap();
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod error;
 mod snapshot;
 mod tensor_file;
 
-pub use atomic::write_atomically;
+pub use atomic::{Fault, sweep, with_fault, write_atomically};
 pub use error::SnapshotError;
 pub use snapshot::{Description, Snapshot};
 pub use tensor_file::TensorFile;

@@ -1,10 +1,11 @@
 //! Everything that a run needs to go on as if it had never stopped.
 //!
-//! One file holds weights, averaged weights, optimizer moments and the number
-//! of images seen. All random numbers and the order of the data follow from
-//! the recipe's seed and that number, so there is no generator to save.
+//! One file holds weights, averaged weights, the optimizers' moments and counts, the number of
+//! images seen and the best score so far. All random numbers, schedules and the order of the data
+//! follow from the recipe and the images seen, so there is no generator to save.
 
 use crate::TrainError;
+use crate::optimizer::Counts;
 use crate::trainee::Trainee;
 use burn::module::Module;
 use burn::tensor::TensorData;
@@ -14,34 +15,47 @@ use std::path::{Path, PathBuf};
 use trompe_layers::{Misfit, load_tensors, to_tensors};
 use trompe_snapshots::TensorFile;
 
-/// Checkpoints kept beside the newest, in case that one is damaged.
-const SPARE: usize = 1;
-
 /// Where a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Position {
     /// Images seen.
     pub(crate) images: u64,
     /// Seconds of training, all sittings together.
     pub(crate) seconds: f64,
+    /// The same with evaluation and saving.
+    pub(crate) elapsed: f64,
+    /// The best score, if there was one.
+    pub(crate) best: Option<Best>,
+}
+
+/// The best model so far, by the score that the recipe names.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Best {
+    /// Its score.
+    pub(crate) score: f64,
+    /// Images it had seen.
+    pub(crate) images: u64,
+    /// Images seen at the latest evaluation.
+    pub(crate) evaluated: u64,
 }
 
 /// The part of a checkpoint that is not tensors.
 #[derive(Debug, Serialize, Deserialize)]
 struct Contents {
     position: Position,
-    /// Updates of each optimizer.
-    updates: BTreeMap<String, u64>,
+    /// What each optimizer did.
+    counts: BTreeMap<String, Counts>,
 }
 
-/// Writes a checkpoint and removes those that are no longer needed.
+/// Writes a checkpoint and removes all but the newest `keep`.
 pub(crate) fn write(
     folder: &Path,
     trainee: &Trainee,
     position: Position,
+    keep: usize,
 ) -> Result<PathBuf, TrainError> {
     let mut tensors = BTreeMap::new();
-    let mut updates = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     let mut put = |prefix: &str, named: BTreeMap<String, TensorData>| {
         let named = named.into_iter();
         tensors.extend(named.map(|(name, data)| (format!("{prefix}/{name}"), data)));
@@ -59,7 +73,7 @@ pub(crate) fn write(
             }
             let (count, moments) = optimizer.state();
             put("optimizer", moments);
-            updates.insert("optimizer".to_owned(), count);
+            counts.insert("optimizer".to_owned(), count);
         }
         Trainee::Gan {
             gan,
@@ -78,18 +92,18 @@ pub(crate) fn write(
             for (player, optimizer) in players {
                 let (count, moments) = optimizer.state();
                 put(player, moments);
-                updates.insert(player.to_owned(), count);
+                counts.insert(player.to_owned(), count);
             }
         }
     }
-    let contents = Contents { position, updates };
+    let contents = Contents { position, counts };
     let file = TensorFile {
         metadata: serde_json::to_value(contents).expect("numbers and names are JSON"),
         tensors,
     };
     let path = folder.join(format!("{:012}.safetensors", position.images));
     file.write(&path)?;
-    for old in list(folder)?.into_iter().rev().skip(1 + SPARE) {
+    for old in list(folder)?.into_iter().rev().skip(keep) {
         std::fs::remove_file(&old).map_err(TrainError::write(&old))?;
     }
     Ok(path)
@@ -140,7 +154,7 @@ fn load(
         }
     }
     let mut take = |part: &str| parts.remove(part).unwrap_or_default();
-    let updates = |part: &str| contents.updates.get(part).copied().unwrap_or_default();
+    let counts = |part: &str| contents.counts.get(part).copied().unwrap_or_default();
     Ok(match trainee {
         Trainee::Vae {
             vae,
@@ -150,7 +164,7 @@ fn load(
             likelihood,
         } => {
             let vae = load_tensors(vae, take("model"))?;
-            optimizer.restore(&vae, updates("optimizer"), take("optimizer"));
+            optimizer.restore(&vae, counts("optimizer"), take("optimizer"));
             Trainee::Vae {
                 average: load_average(average, take("average"))?,
                 vae,
@@ -167,11 +181,11 @@ fn load(
         } => {
             let gan = load_tensors(gan, take("model"))?;
             let generator = &mut optimizers.generator;
-            generator.restore(&gan.generator, updates("generator"), take("generator"));
+            generator.restore(&gan.generator, counts("generator"), take("generator"));
             let discriminator = &mut optimizers.discriminator;
             discriminator.restore(
                 &gan.discriminator,
-                updates("discriminator"),
+                counts("discriminator"),
                 take("discriminator"),
             );
             Trainee::Gan {

@@ -7,6 +7,7 @@ use thiserror::Error;
 use trompe_data::DataError;
 use trompe_images::ImageError;
 use trompe_models::ModelError;
+use trompe_ops::RankLost;
 use trompe_snapshots::SnapshotError;
 
 use crate::recipe::RecipeError;
@@ -87,6 +88,14 @@ pub enum TrainError {
         step: u64,
     },
 
+    /// Another process of the same training ended.
+    #[error("another process of this training has ended")]
+    #[diagnostic(help(
+        "its own message says why; the last checkpoint is whole, so start all of them again \
+         with `--resume`"
+    ))]
+    RankLost,
+
     /// The recipe cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -111,6 +120,12 @@ pub enum TrainError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Image(#[from] ImageError),
+}
+
+impl From<RankLost> for TrainError {
+    fn from(_: RankLost) -> Self {
+        Self::RankLost
+    }
 }
 
 impl TrainError {

@@ -94,6 +94,9 @@ pub struct Progress {
     /// Seconds to the end at this window's speed, once one is known.
     #[serde(default)]
     pub eta_seconds: Option<f64>,
+    /// Updates left out so far because their gradients were infinite or not numbers.
+    #[serde(default)]
+    pub skipped_updates: u64,
 }
 
 /// Scores of the model as it is at a step.
@@ -253,10 +256,11 @@ mod tests {
             losses: [("kl".to_string(), 2.5)].into(),
             seconds: 0.5,
             eta_seconds: None,
+            skipped_updates: 0,
         });
         assert_eq!(
             serde_json::to_string(&event).unwrap(),
-            r#"{"event":"progress","step":3,"images":384,"images_per_second":1000.5,"losses":{"kl":2.5},"seconds":0.5,"eta_seconds":null}"#
+            r#"{"event":"progress","step":3,"images":384,"images_per_second":1000.5,"losses":{"kl":2.5},"seconds":0.5,"eta_seconds":null,"skipped_updates":0}"#
         );
         assert_eq!(back(&event), event);
     }

@@ -8,6 +8,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
+use trompe_snapshots::sweep;
+
 use crate::{
     Done, Evaluation, Event, Interrupted, Observer, Progress, RunDir, Samples, Start, TrainError,
     Warning, Written,
@@ -30,6 +32,8 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal of a run at its end; a new run gets an empty one.
     ///
+    /// Half-written files that a killed process left in the run are removed.
+    ///
     /// Comes with a warning when the last line was cut by a crash and had to be dropped.
     ///
     /// # Errors
@@ -37,6 +41,9 @@ impl Journal {
     /// [`TrainError::Write`] when the system refuses.
     pub fn open(run: &RunDir) -> Result<(Self, Option<Warning>), TrainError> {
         let lock = lock(run)?;
+        for folder in [run.path().to_owned(), run.checkpoints(), run.snapshots()] {
+            sweep(&folder)?;
+        }
         let path = run.journal();
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
@@ -84,7 +91,7 @@ impl Observer for Journal {
 
 /// Keeps other processes out of a run.
 fn lock(run: &RunDir) -> Result<File, TrainError> {
-    let path = run.path().join(".lock");
+    let path = run.lock();
     let file = File::create(&path).map_err(TrainError::write(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -307,7 +314,9 @@ mod tests {
             Journal::open(&run),
             Err(TrainError::RunInUse { .. })
         ));
+        assert!(run.is_in_use().unwrap());
         drop(first);
+        assert!(!run.is_in_use().unwrap());
         Journal::open(&run).unwrap();
     }
 

@@ -12,7 +12,9 @@ mod error;
 mod evaluation;
 mod event;
 mod fit;
+mod gradients;
 mod journal;
+mod moment;
 mod noise;
 mod observer;
 mod optimizer;
@@ -20,24 +22,28 @@ mod recipe;
 mod report;
 mod run_dir;
 mod samples;
+mod schedule;
 mod step;
 mod stepper;
 mod tensorboard;
 mod trainee;
+mod window;
 
 pub use error::TrainError;
 pub use event::{
     Done, Evaluation, Event, Interrupted, Numbers, Progress, SampleKind, Samples, Score, Start,
     Warning, Written,
 };
-pub use fit::{Outcome, fit};
+pub use fit::{Outcome, fit, fit_together};
 pub use journal::{Ending, History, Journal};
 pub use observer::{Observer, Observers};
 pub use recipe::{
-    AdamConfig, CacheMode, DataRecipe, GanObjective, Objective, PRESETS, PenaltyConfig, Preset,
-    Recipe, RecipeBuilder, RecipeError, Resolved, Training, VaeObjective,
+    AdamConfig, BestBy, CacheMode, DataRecipe, GanObjective, Objective, PRESETS, PenaltyConfig,
+    Preset, Recipe, RecipeBuilder, RecipeError, Resolved, Training, VaeObjective,
 };
 pub use report::{NextCommand, ReportKeeper, duration, label, next_commands, write_report};
 pub use run_dir::RunDir;
+pub use schedule::{Schedule, Shape, Varying};
 pub use stepper::Stepper;
 pub use tensorboard::TensorBoard;
+pub use trompe_ops::{Alone, Collective, RankLost};

@@ -10,7 +10,7 @@
 //! | `checkpoints/` | files for resuming |
 //! | `report.html` | all of it to look at |
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -111,6 +111,32 @@ impl RunDir {
     /// The resolved recipe.
     pub fn recipe(&self) -> PathBuf {
         self.path.join("recipe.toml")
+    }
+
+    /// The file whose lock says that a process is training here.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.path.join(".lock")
+    }
+
+    /// Whether a process is training here now.
+    ///
+    /// The system frees the lock however that process ends, so a killed one is not mistaken for a
+    /// living one.
+    ///
+    /// # Errors
+    /// [`TrainError::Read`] when the system refuses.
+    pub fn is_in_use(&self) -> Result<bool, TrainError> {
+        let path = self.lock();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(TrainError::read(&path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(TrainError::read(&path)(error)),
+        }
     }
 
     /// The events, one JSON object a line.

@@ -1,10 +1,14 @@
 //! Training steps without the loop around them.
 
-use crate::TrainError;
 use crate::recipe::Recipe;
 use crate::trainee::{Setting, Trainee};
-use burn::tensor::{Device, Tensor};
+use crate::window::Window;
+use crate::{Numbers, TrainError};
+use burn::tensor::{Device, Tensor, TensorData};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use trompe_layers::to_tensors;
+use trompe_ops::Alone;
 
 /// Steps of a recipe's model on batches that the caller provides: for
 /// benchmarks, and for loops of one's own.
@@ -23,7 +27,7 @@ impl Stepper {
     pub fn new(recipe: &Recipe, device: &Device) -> Result<Self, TrainError> {
         Ok(Self {
             trainee: Some(Trainee::new(recipe, device)?),
-            setting: Setting::new(recipe, device),
+            setting: Setting::new(recipe, device, Arc::new(Alone)),
             seen: 0,
         })
     }
@@ -33,16 +37,30 @@ impl Stepper {
     ///
     /// # Shapes
     /// - images: `[batch, channels, height, width]` with the recipe's batch, in the model's value range
-    pub fn step(&mut self, images: &Tensor<4>) -> BTreeMap<&'static str, f64> {
+    pub fn step(&mut self, images: &Tensor<4>) -> Numbers {
         let trainee = self.trainee.take().expect("present between steps");
         let batches = vec![images.clone(); trainee.batches_per_step()];
-        let (trainee, report) = trainee.step(batches, self.seen, &self.setting);
+        let step = trainee.step(batches, self.seen, &self.setting);
+        let (trainee, report) = step.expect("a single rank cannot be lost");
         self.trainee = Some(trainee);
         self.seen += self.setting.batch as u64;
-        report
-            .losses
-            .into_iter()
-            .map(|(name, loss)| (name, loss.into_data().iter::<f64>().sum()))
-            .collect()
+        let mut losses = Window::new();
+        losses.add(report.losses, 0, 0.0);
+        losses.mean_losses()
+    }
+
+    /// Updates that were left out because their gradients were infinite or not numbers.
+    pub fn skipped_updates(&self) -> u64 {
+        let counts = self.trainee.iter().flat_map(Trainee::counts);
+        counts.map(|counts| counts.skipped).sum()
+    }
+
+    /// The weights and states of all networks by name.
+    pub fn weights(&self) -> BTreeMap<String, TensorData> {
+        match &self.trainee {
+            Some(Trainee::Vae { vae, .. }) => to_tensors(vae),
+            Some(Trainee::Gan { gan, .. }) => to_tensors(gan),
+            None => BTreeMap::new(),
+        }
     }
 }

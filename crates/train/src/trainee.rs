@@ -1,15 +1,18 @@
 //! What training changes: networks, optimizers, averages.
 
 use crate::average;
+use crate::moment::Moment;
 use crate::noise::normal;
-use crate::optimizer::Adam;
+use crate::optimizer::{Adam, Counts};
 use crate::recipe::{GanObjective, Objective, Recipe, VaeObjective};
-use crate::step::{self, Round, StepReport};
+use crate::step::{self, Part, Round, StepReport};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use std::sync::Arc;
 use trompe_layers::{Init, Pass};
 use trompe_models::gan::GeneratorNetwork;
 use trompe_models::{Autoencoder, Gan, Generator, Likelihood, Model, ModelConfig, ModelError, Vae};
+use trompe_ops::{Collective, RankLost};
 use trompe_random::Stream;
 
 /// One family's state.
@@ -34,21 +37,37 @@ pub(crate) enum Trainee {
 /// The constants of a run that every step needs.
 pub(crate) struct Setting {
     pub(crate) seed: u64,
+    /// Images of a step, all ranks together.
     pub(crate) batch: usize,
+    /// In how many parts a rank computes its share of them.
+    pub(crate) parts: usize,
     pub(crate) latent: usize,
     pub(crate) half_life: u64,
     pub(crate) device: Device,
+    pub(crate) collective: Arc<dyn Collective>,
 }
 
 impl Setting {
-    pub(crate) fn new(recipe: &Recipe, device: &Device) -> Self {
+    pub(crate) fn new(recipe: &Recipe, device: &Device, collective: Arc<dyn Collective>) -> Self {
         Self {
+            collective,
             seed: recipe.seed,
             batch: recipe.training.batch,
+            parts: recipe.training.accumulate,
             latent: recipe.model.latent(),
             half_life: recipe.training.average_half_life,
             device: device.clone(),
         }
+    }
+
+    /// Images of a step on this rank.
+    pub(crate) fn share(&self) -> usize {
+        self.batch / self.collective.ranks()
+    }
+
+    /// Where this rank's share of the batch at `position` of the row begins.
+    pub(crate) fn share_at(&self, position: u64) -> u64 {
+        position + (self.collective.rank() * self.share()) as u64
     }
 }
 
@@ -58,11 +77,12 @@ impl Trainee {
         let init = Init::new(recipe.seed, &device.clone().autodiff());
         let model = recipe.model.init(recipe.data.image, &init)?;
         let averages = recipe.training.average_half_life > 0;
+        let adam = |config| Adam::new(config, recipe.training.clip);
         Ok(match (model, &recipe.model, &recipe.objective) {
             (Model::Vae(vae), ModelConfig::Vae(config), Objective::Vae(objective)) => Self::Vae {
                 average: averages.then(|| vae.valid()),
                 vae,
-                optimizer: Adam::new(objective.optimizer),
+                optimizer: adam(objective.optimizer),
                 objective: objective.clone(),
                 likelihood: config.likelihood,
             },
@@ -70,8 +90,8 @@ impl Trainee {
                 average: averages.then(|| gan.generator.valid()),
                 gan,
                 optimizers: step::gan::Optimizers {
-                    generator: Adam::new(objective.generator),
-                    discriminator: Adam::new(objective.discriminator),
+                    generator: adam(objective.generator),
+                    discriminator: adam(objective.discriminator),
                 },
                 objective: objective.clone(),
             },
@@ -87,30 +107,57 @@ impl Trainee {
         }
     }
 
+    /// What the optimizers did so far.
+    pub(crate) fn counts(&self) -> Vec<Counts> {
+        match self {
+            Self::Vae { optimizer, .. } => vec![optimizer.counts()],
+            Self::Gan { optimizers, .. } => vec![
+                optimizers.generator.counts(),
+                optimizers.discriminator.counts(),
+            ],
+        }
+    }
+
     /// One update, `seen` images into the run.
     ///
     /// # Shapes
-    /// - batches: [`Self::batches_per_step`] times `[batch, channels, height, width]`
+    /// - batches: [`Self::batches_per_step`] times `[share, channels, height, width]`
     pub(crate) fn step(
         self,
         batches: Vec<Tensor<4>>,
         seen: u64,
         setting: &Setting,
-    ) -> (Self, StepReport) {
+    ) -> Result<(Self, StepReport), RankLost> {
         let streams = Stream::new(setting.seed, "training noise");
         // Each round of a step has the numbers of its own images.
         let first = seen * self.batches_per_step() as u64;
+        let size = setting.share() / setting.parts;
         let mut rounds = batches.into_iter().enumerate().map(|(index, images)| {
-            let first = first + (index * setting.batch) as u64;
-            let shape = [setting.batch, setting.latent];
+            let first = setting.share_at(first + (index * setting.batch) as u64);
+            let part = |part: usize| {
+                let start = part * size;
+                let images = match setting.parts {
+                    1 => images.clone(),
+                    _ => images.clone().narrow(0, start, size),
+                };
+                let shape = [size, setting.latent];
+                let noise = normal(&streams, first + start as u64, shape, &setting.device);
+                Part {
+                    images: images.autodiff(),
+                    noise: noise.autodiff(),
+                }
+            };
             Round {
-                images: images.autodiff(),
-                noise: normal(&streams, first, shape, &setting.device).autodiff(),
+                parts: (0..setting.parts).map(part).collect(),
             }
         });
         let seen = seen + setting.batch as u64;
+        let moment = Moment {
+            seen,
+            collective: Arc::clone(&setting.collective),
+        };
         let decay = average::decay(setting.half_life, seen, setting.batch);
-        match self {
+        Ok(match self {
             Self::Vae {
                 vae,
                 average,
@@ -120,7 +167,7 @@ impl Trainee {
             } => {
                 let round = rounds.next().expect("a step has a batch");
                 let (vae, report) =
-                    step::vae::step(vae, &mut optimizer, &objective, likelihood, round);
+                    step::vae::step(vae, &mut optimizer, &objective, likelihood, round, &moment)?;
                 let trainee = Self::Vae {
                     average: average.map(|average| average::follow(average, &vae, decay)),
                     vae,
@@ -137,7 +184,8 @@ impl Trainee {
                 objective,
             } => {
                 let rounds = rounds.collect();
-                let (gan, report) = step::gan::step(gan, &mut optimizers, &objective, rounds);
+                let (gan, report) =
+                    step::gan::step(gan, &mut optimizers, &objective, rounds, &moment)?;
                 let trainee = Self::Gan {
                     average: average.map(|average| average::follow(average, &gan.generator, decay)),
                     gan,
@@ -146,7 +194,7 @@ impl Trainee {
                 };
                 (trainee, report)
             }
-        }
+        })
     }
 
     /// The model as it would be used now: averaged weights where there are any,
@@ -160,18 +208,18 @@ impl Trainee {
         setting: &Setting,
     ) -> Model {
         let streams = Stream::new(setting.seed, "statistics noise");
-        let draw = |index: usize| {
+        let draw = |index: usize, count: usize| {
             let first = (index * setting.batch) as u64;
-            let shape = [setting.batch, setting.latent];
-            normal(&streams, first, shape, &setting.device)
+            normal(&streams, first, [count, setting.latent], &setting.device)
         };
         match self {
             Self::Vae { vae, average, .. } => {
                 let mut vae = average.clone().unwrap_or_else(|| vae.valid());
                 for (index, images) in batches.enumerate() {
                     let mut pass = Pass::estimating(index);
+                    let noise = draw(index, images.dims()[0]);
                     let posterior = vae.encode(images, &mut pass);
-                    vae.decode(posterior.sample(draw(index)), &mut pass);
+                    vae.decode(posterior.sample(noise), &mut pass);
                     let statistics = pass.into_statistics();
                     if statistics.is_empty() {
                         break;
@@ -182,9 +230,9 @@ impl Trainee {
             }
             Self::Gan { gan, average, .. } => {
                 let mut generator = average.clone().unwrap_or_else(|| gan.generator.valid());
-                for (index, _) in batches.enumerate() {
+                for (index, images) in batches.enumerate() {
                     let mut pass = Pass::estimating(index);
-                    generator.generate(draw(index), &mut pass);
+                    generator.generate(draw(index, images.dims()[0]), &mut pass);
                     let statistics = pass.into_statistics();
                     if statistics.is_empty() {
                         break;

@@ -23,6 +23,9 @@ use crate::{DataError, Prepared, Selection, Source};
 pub struct LoaderConfig {
     /// Images in a batch.
     pub batch: usize,
+    /// Positions between the beginnings of two batches, where that is not `batch`: so far apart
+    /// the loader reads ahead.
+    pub stride: Option<u64>,
     /// The seed of the run.
     pub seed: u64,
     /// How images are chosen.
@@ -51,6 +54,7 @@ impl Default for LoaderConfig {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             batch: 64,
+            stride: None,
             seed: 0,
             sampling: Sampling::default(),
             flip: false,
@@ -129,7 +133,8 @@ impl Loader {
             true => None,
             false => RamCache::new(selection.len(), config.cache_bytes.saturating_sub(waiting)),
         };
-        let (workers, step) = (config.workers, config.batch as u64);
+        let step = config.stride.unwrap_or(config.batch as u64);
+        let workers = config.workers;
         let row = Arc::new(Row::new(images, selection, config, cache));
         let ahead = (workers > 0 && !from_memory).then(|| {
             let row = Arc::clone(&row);

@@ -92,10 +92,31 @@ impl BatchNorm<'_> {
         input: &[f32],
         gradient: &mut [f32],
     ) -> ParameterGradients {
+        self.backward_of_share(moments, input, gradient, 1, |_| {})
+    }
+
+    /// [`BatchNorm::backward`] for one of `shares` equal parts of a batch: `add_up` replaces each value by its sum over
+    /// all parts. The parameters' gradients remain those of this part.
+    ///
+    /// # Shapes
+    /// - input, gradient: `[rows, channels]`, of this part
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn backward_of_share(
+        &self,
+        moments: &Moments,
+        input: &[f32],
+        gradient: &mut [f32],
+        shares: usize,
+        add_up: impl FnOnce(&mut [f64]),
+    ) -> ParameterGradients {
         let coefficients = self.coefficients(moments, input.len());
         let channels = self.scale.len();
-        let rows = (input.len() / channels).max(1) as f64;
-        let sums = passes::gradient_sums(&coefficients, self.activation, input, gradient);
+        let rows = (shares * input.len() / channels).max(1) as f64;
+        let own = passes::gradient_sums(&coefficients, self.activation, input, gradient);
+        let mut sums = own.clone();
+        add_up(&mut sums);
         let (plain, centred) = sums.split_at(channels);
         // With r = 1 / sqrt(variance + epsilon) and x^ = (x - mean) r, the gradient is
         // scale r (d - mean(d) - x^ mean(d x^)).
@@ -108,6 +129,7 @@ impl BatchNorm<'_> {
             ]
         };
         passes::input_gradient(&coefficients, self.activation, statistics, input, gradient);
+        let (plain, centred) = own.split_at(channels);
         ParameterGradients {
             scale: (0..channels)
                 .map(|channel| {

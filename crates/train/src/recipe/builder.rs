@@ -2,7 +2,7 @@
 
 use crate::recipe::layers::{Layer, Origin, nearest, overlay, unknown_key};
 use crate::recipe::presets::{self, DEFAULTS};
-use crate::recipe::{DataRecipe, GanObjective, Objective, Recipe, RecipeError};
+use crate::recipe::{BestBy, DataRecipe, GanObjective, Objective, Recipe, RecipeError, Training};
 use burn::tensor::Device;
 use std::path::Path;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ impl RecipeBuilder {
         let data = table_at(&mut complete, "data");
         data.remove("size");
         data.insert("image".to_owned(), spec_value(image));
-        fill_training(table_at(&mut complete, "training"));
+        fill_training(&mut complete);
         let recipe: Recipe =
             serde_path_to_error::deserialize(Value::Table(complete)).map_err(|error| {
                 let path = error.path().to_string();
@@ -246,8 +246,14 @@ fn applies(condition: Option<Value>, image: ImageSpec) -> bool {
     bound("below").is_none_or(|below| side < below) && bound("from").is_none_or(|from| side >= from)
 }
 
-/// Turns steps into images and fills in the intervals that were left open.
-fn fill_training(training: &mut Table) {
+/// Turns steps into images and fills in what was left open: intervals, the lengths of schedules, the
+/// score to go by.
+fn fill_training(recipe: &mut Table) {
+    let family_score = match recipe.get("model").and_then(Value::as_table) {
+        Some(model) if model.contains_key("vae") => "negative_elbo",
+        _ => "nothing",
+    };
+    let training = table_at(recipe, "training");
     let integer = |table: &Table, key: &str| table.get(key).and_then(Value::as_integer);
     let batch = integer(training, "batch").unwrap_or(1).max(1);
     if let Some(Value::Integer(steps)) = training.remove("steps") {
@@ -265,6 +271,27 @@ fn fill_training(training: &mut Table) {
         let every = (images / share).max(batch);
         training.entry(key).or_insert_with(|| Value::Integer(every));
     }
+    let best_by = training.entry("best_by");
+    best_by.or_insert_with(|| Value::String(family_score.to_owned()));
+    fill_schedules(table_at(recipe, "objective"), images);
+}
+
+/// A schedule that only says where it begins and ends takes the whole run, in a straight line.
+fn fill_schedules(table: &mut Table, images: i64) {
+    if let Some(from) = table.get("from").cloned() {
+        table.entry("to").or_insert(from);
+        table.entry("over").or_insert(Value::Integer(images));
+        table
+            .entry("shape")
+            .or_insert_with(|| Value::String("linear".to_owned()));
+        table.entry("warm_up").or_insert(Value::Integer(0));
+        return;
+    }
+    for (_, value) in table.iter_mut() {
+        if let Value::Table(inner) = value {
+            fill_schedules(inner, images);
+        }
+    }
 }
 
 /// Refuses numbers that cannot work, and builds the networks once to see that they fit the image.
@@ -273,6 +300,12 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     let positive = [
         ("training.batch", training.batch as u64, "64"),
         ("training.images", training.images, "400000"),
+        ("training.accumulate", training.accumulate as u64, "1"),
+        (
+            "training.keep_checkpoints",
+            training.keep_checkpoints as u64,
+            "2",
+        ),
         ("training.report_every", training.report_every, "2000"),
         ("training.sample_every", training.sample_every, "40000"),
         ("training.evaluate_every", training.evaluate_every, "40000"),
@@ -298,6 +331,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
             });
         }
     }
+    check_limits(training)?;
     let (model, objective) = match (&recipe.model, &recipe.objective) {
         (ModelConfig::Vae(_), Objective::Vae(_)) | (ModelConfig::Gan(_), Objective::Gan(_)) => {
             ("", "")
@@ -329,14 +363,24 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
             (
                 "rate",
                 optimizer.rate,
-                optimizer.rate.is_finite() && optimizer.rate >= 0.0,
+                optimizer.rate.ends().into_iter().all(is_amount),
                 "1e-3",
             ),
-            ("beta1", optimizer.beta1, is_share(optimizer.beta1), "0.9"),
-            ("beta2", optimizer.beta2, is_share(optimizer.beta2), "0.999"),
+            (
+                "beta1",
+                optimizer.beta1.into(),
+                is_share(optimizer.beta1),
+                "0.9",
+            ),
+            (
+                "beta2",
+                optimizer.beta2,
+                optimizer.beta2.ends().into_iter().all(is_share),
+                "0.999",
+            ),
             (
                 "epsilon",
-                optimizer.epsilon,
+                optimizer.epsilon.into(),
                 optimizer.epsilon.is_finite() && optimizer.epsilon > 0.0,
                 "1e-8",
             ),
@@ -345,7 +389,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
             if !is_good {
                 return Err(RecipeError::Range {
                     key,
-                    value: value.to_string(),
+                    value: value.ends().map(|value| value.to_string()).join(" to "),
                     reason: "is no setting that Adam can work with",
                     suggestion,
                 });
@@ -354,6 +398,43 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     }
     let host = Init::blank(&Device::flex());
     recipe.model.init(recipe.data.image, &host)?;
+    Ok(())
+}
+
+fn is_amount(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
+}
+
+/// Refuses limits that would end a training at once, or never let it begin.
+fn check_limits(training: &Training) -> Result<(), RecipeError> {
+    let limits = [
+        ("training.hours", training.hours, "8"),
+        ("training.clip", training.clip, "1.0"),
+        (
+            "training.patience",
+            training.patience.map(|images| images as f64),
+            "200000",
+        ),
+    ];
+    for (key, value, suggestion) in limits {
+        if let Some(value) = value.filter(|value| !value.is_finite() || *value <= 0.0) {
+            return Err(RecipeError::Range {
+                key,
+                value: value.to_string(),
+                reason: "leaves nothing to do",
+                suggestion,
+            });
+        }
+    }
+    if training.patience.is_some() && training.best_by == BestBy::Nothing {
+        return Err(RecipeError::PatienceWithoutScore);
+    }
+    if !training.batch.is_multiple_of(training.accumulate) {
+        return Err(RecipeError::Parts {
+            batch: training.batch,
+            parts: training.accumulate,
+        });
+    }
     Ok(())
 }
 
@@ -371,10 +452,10 @@ fn check_penalty(recipe: &Recipe, objective: &GanObjective) -> Result<(), Recipe
         ("objective.gan.penalty.r2", penalty.r2),
     ];
     for (key, gamma) in gammas {
-        if !gamma.is_finite() || gamma < 0.0 {
+        if let Some(bad) = gamma.ends().into_iter().find(|&gamma| !is_amount(gamma)) {
             return Err(RecipeError::Range {
                 key,
-                value: gamma.to_string(),
+                value: bad.to_string(),
                 reason: "would reward steep scores, or is no number",
                 suggestion: "1.0",
             });

@@ -93,6 +93,23 @@ pub enum RecipeError {
          (preset `r3gan` has one without norm), or leave the penalty out"
     ))]
     PenaltyOnCoupledImages,
+    /// Patience with nothing to wait for.
+    #[error("`training.patience` needs a score to wait for, and `training.best_by` names none")]
+    #[diagnostic(help(
+        "a VAE has `negative_elbo`; without patience, training ends after `training.images`"
+    ))]
+    PatienceWithoutScore,
+    /// A batch that cannot be cut evenly.
+    #[error("a batch of {batch} images cannot be cut into {parts} equal parts")]
+    #[diagnostic(help(
+        "parts are `training.accumulate` times the number of processes; make `training.batch` a multiple"
+    ))]
+    Parts {
+        /// Images of a step.
+        batch: usize,
+        /// Parts of it.
+        parts: usize,
+    },
     /// The source is unusable.
     #[error(transparent)]
     #[diagnostic(transparent)]

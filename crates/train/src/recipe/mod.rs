@@ -14,6 +14,7 @@ pub use builder::{RecipeBuilder, Resolved};
 pub use error::RecipeError;
 pub use presets::{PRESETS, Preset};
 
+use crate::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use trompe_data::{LabelChoice, Sampling};
 use trompe_images::{Crop, Filter, ImageSpec};
@@ -72,7 +73,7 @@ pub enum Objective {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VaeObjective {
     /// Weight of the divergence (Higgins et al. 2017); 1 is the bound itself.
-    pub beta: f64,
+    pub beta: Schedule,
     /// Updates encoder and decoder.
     pub optimizer: AdamConfig,
 }
@@ -98,14 +99,18 @@ pub struct GanObjective {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PenaltyConfig {
     /// Gamma on real images; 0 for none.
-    #[serde(default)]
-    pub r1: f64,
+    #[serde(default = "nothing")]
+    pub r1: Schedule,
     /// Gamma on generated images; 0 for none.
-    #[serde(default)]
-    pub r2: f64,
+    #[serde(default = "nothing")]
+    pub r2: Schedule,
     /// Computed at every n-th update of the discriminator, n times as strong.
     #[serde(default = "always")]
     pub every: u64,
+}
+
+fn nothing() -> Schedule {
+    Schedule::Constant(0.0)
 }
 
 fn always() -> u64 {
@@ -116,25 +121,36 @@ fn always() -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AdamConfig {
     /// Learning rate.
-    pub rate: f64,
+    pub rate: Schedule,
     /// Decay of the mean of the gradient.
     pub beta1: f64,
     /// Decay of the mean of the squared gradient.
-    pub beta2: f64,
+    pub beta2: Schedule,
     /// Added to the root of the latter.
     pub epsilon: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
 }
 
-/// How long, how much at a time, and what is written when. All but `batch` are
-/// numbers of images seen.
+/// How long, how much at a time, and what is written when. Lengths and intervals are numbers of
+/// images seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     /// Images of one step.
     pub batch: usize,
+    /// Parts in which a step computes its batch, one after the other, to save memory.
+    pub accumulate: usize,
     /// When training ends.
     pub images: u64,
+    /// Hours after which it ends even so, evaluation and saving included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<f64>,
+    /// Images after which it ends even so, if the score `best_by` has not improved in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
+    /// Longest gradient of a network, as a Euclidean norm; longer ones are shortened to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
     /// Half-life of the averaged weights; 0 averages nothing.
     pub average_half_life: u64,
     /// Between two reports.
@@ -145,6 +161,38 @@ pub struct Training {
     pub evaluate_every: u64,
     /// Between two checkpoints.
     pub checkpoint_every: u64,
+    /// How many of the latest checkpoints are kept.
+    pub keep_checkpoints: usize,
+    /// The score by which the best snapshot is kept.
+    pub best_by: BestBy,
+}
+
+/// The score by which the best snapshot is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BestBy {
+    /// None: only the latest is kept.
+    Nothing,
+    /// Nats by which held-out images are surprising, at most; for VAEs.
+    NegativeElbo,
+}
+
+impl BestBy {
+    /// The score's name among those of an evaluation.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::NegativeElbo => Some("negative_elbo"),
+        }
+    }
+
+    /// Whether `score` is better than `other`.
+    pub(crate) fn prefers(self, score: f64, other: f64) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::NegativeElbo => score < other,
+        }
+    }
 }
 
 /// Where decoded images are kept.

@@ -8,6 +8,8 @@
 //! and pairs them with the same real images: no image is made or loaded twice.
 
 use super::{Round, StepReport};
+use crate::gradients::Gathered;
+use crate::moment::Moment;
 use crate::optimizer::Adam;
 use crate::recipe::{GanObjective, PenaltyConfig};
 use burn::module::Module;
@@ -17,6 +19,7 @@ use trompe_layers::Pass;
 use trompe_losses::{AdversarialLoss, zero_centred_penalty};
 use trompe_models::gan::DiscriminatorNetwork;
 use trompe_models::{Discriminator, Gan, Generator};
+use trompe_ops::RankLost;
 
 /// The optimizers of both players.
 pub(crate) struct Optimizers {
@@ -33,7 +36,8 @@ pub(crate) fn step(
     optimizers: &mut Optimizers,
     objective: &GanObjective,
     rounds: Vec<Round>,
-) -> (Gan, StepReport) {
+    moment: &Moment,
+) -> Result<(Gan, StepReport), RankLost> {
     let Gan {
         mut generator,
         mut discriminator,
@@ -41,56 +45,76 @@ pub(crate) fn step(
     let mut report = StepReport::default();
     let last = rounds.len() - 1;
     for (index, round) in rounds.into_iter().enumerate() {
-        let mut making = Pass::training();
-        let fake = generator.generate(round.noise, &mut making);
-        generator = making.into_statistics().apply(generator);
-
-        let updates = optimizers.discriminator.updates();
+        let is_last = index == last;
+        let updates = optimizers.discriminator.counts().updates;
         let penalty = objective
             .penalty
             .filter(|penalty| updates.is_multiple_of(penalty.every));
-        let mut judging = Pass::training();
-        let judged = judge(
-            &discriminator,
-            [round.images.clone(), fake.clone().detach()],
-            penalty,
-            &mut judging,
-        );
-        let adversarial = objective
-            .loss
-            .discriminator(judged.real.clone(), judged.fake.clone());
-        let gradients = match (judged.penalty(), penalty) {
-            // A penalty computed every k-th time weighs k times as much.
-            (Some(sum), Some(penalty)) => adversarial.clone() + sum * penalty.every as f64,
-            _ => adversarial.clone(),
+        let (mut making, mut judging) = (moment.pass(), moment.pass());
+        let mut gradients = Gathered::default();
+        let mut kept = None;
+        for part in &round.parts {
+            let fake = generator.generate(part.noise.clone(), &mut making);
+            let judged = judge(
+                &discriminator,
+                [part.images.clone(), fake.clone().detach()],
+                penalty,
+                moment,
+                &mut judging,
+            );
+            let adversarial = objective
+                .loss
+                .discriminator(judged.real.clone(), judged.fake.clone());
+            let loss = match (judged.penalty(), penalty) {
+                // A penalty computed every k-th time weighs k times as much.
+                (Some(sum), Some(penalty)) => adversarial.clone() + sum * penalty.every as f64,
+                _ => adversarial.clone(),
+            };
+            gradients.add(&discriminator, loss.backward());
+            if is_last {
+                report = judged.report(report, objective.loss, &adversarial);
+                report = report.with("discriminator", adversarial);
+            }
+            // Several parts are made again, one at a time: they are parts so that only one is held.
+            kept = (round.parts.len() == 1).then_some(fake);
         }
-        .backward();
-        discriminator = optimizers.discriminator.update(discriminator, gradients);
-        discriminator = judging.into_statistics().apply(discriminator);
-        if index < last {
+        generator = making.into_statistics().apply(generator);
+        let (improved, is_updated) =
+            optimizers
+                .discriminator
+                .update(discriminator, gradients, moment)?;
+        discriminator = improved;
+        if is_updated {
+            discriminator = judging.into_statistics().apply(discriminator);
+        }
+        if !is_last {
             continue;
         }
 
         // Frozen: gradients flow through the discriminator to the fakes, not into its weights.
         let frozen = discriminator.clone().no_grad();
-        let mut judging = Pass::training();
-        let verdict = frozen.score(fake, &mut judging);
-        let real = || frozen.score(round.images, &mut Pass::training());
-        let generator_loss = objective.loss.generator(verdict, real);
-        let gradients = generator_loss.backward();
-        generator = optimizers.generator.update(generator, gradients);
-        discriminator = judging.into_statistics().apply(discriminator);
-
-        report = judged
-            .report(objective.loss, &adversarial)
-            .with("discriminator", adversarial)
-            .with("generator", generator_loss);
+        let mut judging = moment.pass();
+        let mut gradients = Gathered::default();
+        for part in round.parts {
+            let again = || generator.generate(part.noise, &mut moment.pass());
+            let fake = kept.take().unwrap_or_else(again);
+            let verdict = frozen.score(fake, &mut judging);
+            let real = || frozen.score(part.images, &mut moment.pass());
+            let loss = objective.loss.generator(verdict, real);
+            gradients.add(&generator, loss.backward());
+            report = report.with("generator", loss);
+        }
+        let (improved, is_updated) = optimizers.generator.update(generator, gradients, moment)?;
+        generator = improved;
+        if is_updated {
+            discriminator = judging.into_statistics().apply(discriminator);
+        }
     }
     let gan = Gan {
         generator,
         discriminator,
     };
-    (gan, report)
+    Ok((gan, report))
 }
 
 /// What the discriminator says of a batch of real and one of fake images.
@@ -108,6 +132,7 @@ fn judge(
     discriminator: &DiscriminatorNetwork,
     [real, fake]: [Tensor<4>; 2],
     penalty: Option<PenaltyConfig>,
+    moment: &Moment,
     pass: &mut Pass,
 ) -> Judged {
     let Some(explicit) = discriminator.as_input_gradient() else {
@@ -118,7 +143,9 @@ fn judge(
             penalties: Vec::new(),
         };
     };
-    let (r1, r2) = penalty.map_or((0.0, 0.0), |penalty| (penalty.r1, penalty.r2));
+    let (r1, r2) = penalty.map_or((0.0, 0.0), |penalty| {
+        (penalty.r1.at(moment.seen), penalty.r2.at(moment.seen))
+    });
     let mut penalties = Vec::new();
     if (r1 > 0.0) != (r2 > 0.0) {
         // Only the penalised images go the long way.
@@ -164,9 +191,14 @@ impl Judged {
 
     /// How well the images are told apart, and how much the penalties weigh
     /// beside the adversarial loss: far from 1 in either direction, gamma is off.
-    fn report(self, loss: AdversarialLoss, adversarial: &Tensor<1>) -> StepReport {
+    fn report(
+        self,
+        report: StepReport,
+        loss: AdversarialLoss,
+        adversarial: &Tensor<1>,
+    ) -> StepReport {
         let is_right = self.real.clone().greater(self.fake.clone());
-        let mut report = StepReport::default().with("told_apart", is_right.float().mean());
+        let mut report = report.with("told_apart", is_right.float().mean());
         if loss.scores_are_logits() {
             report = report
                 .with("real", sigmoid(self.real.clone()).mean())

@@ -5,11 +5,17 @@ pub(crate) mod vae;
 
 use burn::tensor::Tensor;
 
-/// What one update sees.
+/// What one update sees: a batch, or this rank's share of it, in equal parts one after the other.
 pub(crate) struct Round {
-    /// `[batch, channels, height, width]`, in the model's value range
+    pub(crate) parts: Vec<Part>,
+}
+
+/// Images that go through the networks together.
+#[derive(Clone)]
+pub(crate) struct Part {
+    /// `[part, channels, height, width]`, in the model's value range
     pub(crate) images: Tensor<4>,
-    /// `[batch, latent]`, standard normal
+    /// `[part, latent]`, standard normal
     pub(crate) noise: Tensor<2>,
 }
 
@@ -21,6 +27,7 @@ pub(crate) struct StepReport {
 }
 
 impl StepReport {
+    /// With one more; the parts of a batch report each by themselves.
     fn with(mut self, name: &'static str, value: Tensor<1>) -> Self {
         self.losses.push((name, value.inner()));
         self

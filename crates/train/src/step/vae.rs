@@ -5,12 +5,14 @@
 //! `crates/losses/src/elbo.rs`.
 
 use super::{Round, StepReport};
+use crate::gradients::Gathered;
+use crate::moment::Moment;
 use crate::optimizer::Adam;
 use crate::recipe::VaeObjective;
 use burn::tensor::Tensor;
-use trompe_layers::Pass;
 use trompe_losses::EvidenceLowerBound;
 use trompe_models::{Likelihood, Vae};
+use trompe_ops::RankLost;
 
 /// Encodes the round's images, draws latents with its noise, decodes, compares, improves.
 pub(crate) fn step(
@@ -19,19 +21,26 @@ pub(crate) fn step(
     objective: &VaeObjective,
     likelihood: Likelihood,
     round: Round,
-) -> (Vae, StepReport) {
-    let mut pass = Pass::training();
-    let bound =
-        EvidenceLowerBound::estimate(&vae, likelihood, round.images, round.noise, &mut pass);
-    let loss = bound.loss(objective.beta);
-    let gradients = loss.backward();
-    let vae = optimizer.update(vae, gradients);
-    let vae = pass.into_statistics().apply(vae);
+    moment: &Moment,
+) -> Result<(Vae, StepReport), RankLost> {
+    let mut pass = moment.pass();
+    let mut gradients = Gathered::default();
+    let mut report = StepReport::default();
+    for part in round.parts {
+        let bound =
+            EvidenceLowerBound::estimate(&vae, likelihood, part.images, part.noise, &mut pass);
+        let loss = bound.loss(objective.beta.at(moment.seen));
+        gradients.add(&vae, loss.backward());
 
-    let divergence: Tensor<1> = bound.divergence.sum_dim(1).flatten(0, 1);
-    let report = StepReport::default()
-        .with("loss", loss)
-        .with("reconstruction", -bound.log_likelihood.mean())
-        .with("divergence", divergence.mean());
-    (vae, report)
+        let divergence: Tensor<1> = bound.divergence.sum_dim(1).flatten(0, 1);
+        report = report
+            .with("loss", loss)
+            .with("reconstruction", -bound.log_likelihood.mean())
+            .with("divergence", divergence.mean());
+    }
+    let (mut vae, is_updated) = optimizer.update(vae, gradients, moment)?;
+    if is_updated {
+        vae = pass.into_statistics().apply(vae);
+    }
+    Ok((vae, report))
 }

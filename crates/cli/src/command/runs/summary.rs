@@ -35,7 +35,9 @@ pub(super) enum State {
     Complete,
     /// The user stopped it.
     Stopped,
-    /// It is being trained, or was killed.
+    /// A process is training it now.
+    Training,
+    /// Its process was killed, or failed; it can be resumed.
     Unfinished,
 }
 
@@ -44,6 +46,7 @@ impl Display for State {
         f.pad(match self {
             Self::Complete => "complete",
             Self::Stopped => "stopped",
+            Self::Training => "training",
             Self::Unfinished => "unfinished",
         })
     }
@@ -51,6 +54,7 @@ impl Display for State {
 
 impl Summary {
     pub(super) fn read(run: &RunDir) -> Result<Self, TrainError> {
+        let is_in_use = run.is_in_use()?;
         let history = History::read(run)?;
         let step = history.step();
         let last = history.progress.last();
@@ -65,7 +69,7 @@ impl Summary {
         };
         Ok(Self {
             run: run.path().to_owned(),
-            state,
+            state: if is_in_use { State::Training } else { state },
             step,
             images,
             seconds,

@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     /// Train for so many steps
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
+    /// End after so many hours at the latest
+    #[arg(long, value_name = "H")]
+    hours: Option<f64>,
     /// Images in a step
     #[arg(long, value_name = "N")]
     batch: Option<u64>,
@@ -201,6 +204,11 @@ impl Arguments {
             ("--batch", "training.batch", number(self.batch)),
             ("--images", "training.images", number(self.images)),
             ("--steps", "training.steps", number(self.steps)),
+            (
+                "--hours",
+                "training.hours",
+                self.hours.map(|hours| format!("{hours:?}")),
+            ),
             (
                 "--checkpoint-every",
                 "training.checkpoint_every",

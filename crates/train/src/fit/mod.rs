@@ -1,28 +1,26 @@
 //! The loop: batch, step, report, and when due samples, evaluation, checkpoint, snapshot.
 
+mod limits;
+mod observe;
+mod save;
+
 use crate::checkpoint::{self, Position};
-use crate::event::{
-    Done, Evaluation, Event, Interrupted, Numbers, Progress, SampleKind, Samples, Score, Start,
-    Warning, Written,
-};
-use crate::recipe::{Recipe, Resolved};
-use crate::samples;
+use crate::event::{Done, Event, Interrupted, Score, Start, Warning};
+use crate::recipe::{Recipe, RecipeError, Resolved};
 use crate::trainee::{Setting, Trainee};
+use crate::window::Window;
 use crate::{Observer, RunDir, TrainError};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use trompe_data::{Loader, LoaderConfig, Prepared, Selection, Split};
-use trompe_images::{Pixels, Scale};
-use trompe_layers::parameter_count;
+use trompe_images::Scale;
+use trompe_layers::{VisitParameters, parameter_count, visit_parameters};
 use trompe_models::{Model, ModelConfig, to_tensor};
-use trompe_snapshots::{Description, Snapshot};
-
-/// Batches on which batch statistics are measured before a model is used.
-const STATISTICS_BATCHES: usize = 16;
+use trompe_ops::{Alone, Collective};
 
 /// How a training ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +37,7 @@ pub enum Outcome {
 /// CPU a run that was stopped any number of times ends in the same bytes.
 ///
 /// # Errors
-/// When data, disk or device fail, an observer does, or a loss is no longer a number.
+/// When data, disk or device fail, an observer does, or losses are no longer numbers.
 pub fn fit(
     resolved: Resolved,
     run: &RunDir,
@@ -47,13 +45,30 @@ pub fn fit(
     observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Outcome, TrainError> {
-    let mut fit = Fit::new(resolved, run, device, observer)?;
+    fit_together(resolved, run, device, observer, stop, Arc::new(Alone))
+}
+
+/// [`fit`] as one rank of several. All ranks train the same model on the same recipe and directory,
+/// each on its share of every batch; the first one reports, evaluates and writes.
+///
+/// # Errors
+/// As [`fit`], and [`TrainError::RankLost`] when another rank ends.
+pub fn fit_together(
+    resolved: Resolved,
+    run: &RunDir,
+    device: &Device,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+    collective: Arc<dyn Collective>,
+) -> Result<Outcome, TrainError> {
+    let mut fit = Fit::new(resolved, run, device, observer, collective)?;
     fit.start()?;
-    while fit.seen() < fit.recipe.training.images {
-        if stop.load(Ordering::Relaxed) {
+    while !fit.is_at_end() {
+        if fit.is_to_stop(stop)? {
             return fit.interrupt();
         }
         fit.step()?;
+        fit.end_if_a_limit_is_reached()?;
         if fit.is_due(fit.recipe.training.report_every) || fit.is_at_end() {
             fit.report()?;
         }
@@ -64,7 +79,7 @@ pub fn fit(
             fit.evaluate()?;
         }
         if fit.is_due(fit.recipe.training.checkpoint_every) || fit.is_at_end() {
-            fit.checkpoint()?;
+            fit.save()?;
         }
     }
     fit.finish()
@@ -83,6 +98,8 @@ struct Fit<'a> {
     trainee: Option<Trainee>,
     position: Position,
     resumed_from: u64,
+    /// When this sitting began, and the time of all earlier ones.
+    sitting: (Instant, f64),
     window: Window,
     scores: BTreeMap<String, Score>,
     /// The model for use at the current position, once something asked for it.
@@ -90,15 +107,8 @@ struct Fit<'a> {
     warnings: Vec<Warning>,
     /// Unreadable images that were told of.
     named: BTreeSet<String>,
-}
-
-/// What happened since the last report.
-struct Window {
-    losses: Vec<(&'static str, Tensor<1>)>,
-    images: u64,
-    seconds: f64,
-    /// The first step of a sitting warms up caches and is not timed.
-    is_warm: bool,
+    /// Updates that were left out, as far as they were told of.
+    skipped: u64,
 }
 
 impl<'a> Fit<'a> {
@@ -107,13 +117,17 @@ impl<'a> Fit<'a> {
         run: &'a RunDir,
         device: &Device,
         observer: &'a mut dyn Observer,
+        collective: Arc<dyn Collective>,
     ) -> Result<Self, TrainError> {
         let Resolved { recipe, images } = resolved;
+        check_shares(&recipe, collective.as_ref())?;
         let source = images.source();
         let training = Selection::new(source.as_ref(), Split::Train)?;
         let held_out = Selection::new(source.as_ref(), Split::HeldOut).ok();
+        let setting = Setting::new(&recipe, device, collective);
         let config = LoaderConfig {
-            batch: recipe.training.batch,
+            batch: setting.share(),
+            stride: Some(recipe.training.batch as u64),
             seed: recipe.seed,
             sampling: recipe.data.sampling,
             flip: recipe.data.flip,
@@ -124,15 +138,11 @@ impl<'a> Fit<'a> {
             ..LoaderConfig::default()
         };
         let loader = Loader::new(Arc::clone(source), training, config)?;
-        let setting = Setting::new(&recipe, device);
 
         let untrained = Trainee::new(&recipe, device)?;
         let mut damaged = Vec::new();
         let (trainee, position) = checkpoint::restore(&run.checkpoints(), untrained, &mut damaged)?;
-        let position = position.unwrap_or(Position {
-            images: 0,
-            seconds: 0.0,
-        });
+        let position = position.unwrap_or_default();
         let warnings = damaged
             .into_iter()
             .map(|reason| Warning {
@@ -150,8 +160,10 @@ impl<'a> Fit<'a> {
             setting,
             run,
             observer,
+            skipped: skipped(&trainee),
             trainee: Some(trainee),
             resumed_from: position.images,
+            sitting: (Instant::now(), position.elapsed),
             position,
             window: Window::new(),
             scores: BTreeMap::new(),
@@ -159,6 +171,11 @@ impl<'a> Fit<'a> {
             warnings,
             named: BTreeSet::new(),
         })
+    }
+
+    /// Whether this rank is the one that reports, evaluates and writes.
+    fn is_first(&self) -> bool {
+        self.setting.collective.rank() == 0
     }
 
     fn seen(&self) -> u64 {
@@ -184,6 +201,9 @@ impl<'a> Fit<'a> {
     }
 
     fn tell(&mut self, event: Event) -> Result<(), TrainError> {
+        if !self.is_first() {
+            return Ok(());
+        }
         self.observer.event(&event)
     }
 
@@ -225,7 +245,26 @@ impl<'a> Fit<'a> {
             let message = format!("`{}` is left out: {}", defect.name, defect.reason);
             self.warn("unreadable-image", message)?;
         }
+        if self.setting.parts > 1 && self.couples_images() {
+            let share = self.setting.batch / self.setting.parts;
+            self.warn(
+                "batch-norm-in-parts",
+                format!(
+                    "batch norm goes by each part of {share} images alone; a step is not exactly \
+                     that of a batch of {} at once",
+                    self.setting.batch
+                ),
+            )?;
+        }
         Ok(())
+    }
+
+    /// Whether a layer mixes the images that go through the networks together.
+    fn couples_images(&self) -> bool {
+        match self.trainee() {
+            Trainee::Vae { vae, .. } => couples_images(vae),
+            Trainee::Gan { gan, .. } => couples_images(gan),
+        }
     }
 
     fn warn(&mut self, code: &str, message: String) -> Result<(), TrainError> {
@@ -263,11 +302,11 @@ impl<'a> Fit<'a> {
             Ok(batches) => batches,
             Err(error) => {
                 self.trainee = Some(trainee);
-                self.checkpoint()?;
+                self.save()?;
                 return Err(error);
             }
         };
-        let (trainee, report) = trainee.step(batches, self.seen(), &self.setting);
+        let (trainee, report) = trainee.step(batches, self.seen(), &self.setting)?;
         self.trainee = Some(trainee);
         self.current = None;
         self.position.images += self.batch();
@@ -277,9 +316,22 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    /// The batch at a position of the loader's row, on the device.
+    /// This rank's share of the batch at a position of the loader's row, on the device.
     fn real(&mut self, position: u64) -> Result<Tensor<4>, TrainError> {
-        let batch = self.loader.batch(position)?;
+        self.share_of_batch(self.setting.share_at(position))
+    }
+
+    /// All images of the first part of the batch at a position, as a single rank would see it.
+    fn part(&mut self, position: u64) -> Result<Tensor<4>, TrainError> {
+        let shares = (0..self.setting.collective.ranks() as u64)
+            .map(|rank| self.share_of_batch(position + rank * self.setting.share() as u64))
+            .collect::<Result<Vec<_>, _>>()?;
+        let whole = Tensor::cat(shares, 0);
+        Ok(whole.narrow(0, 0, self.setting.batch / self.setting.parts))
+    }
+
+    fn share_of_batch(&mut self, first: u64) -> Result<Tensor<4>, TrainError> {
+        let batch = self.loader.batch(first)?;
         Ok(to_tensor(
             &batch.pixels,
             batch.spec,
@@ -287,157 +339,34 @@ impl<'a> Fit<'a> {
             &self.setting.device,
         ))
     }
+}
 
-    fn report(&mut self) -> Result<(), TrainError> {
-        let begin = Instant::now();
-        let losses = self.window.mean_losses();
-        // Reading the losses waits for the device: that belongs to the window.
-        let waited = begin.elapsed().as_secs_f64();
-        self.position.seconds += waited;
-        self.window.seconds += waited;
-        if let Some((name, _)) = losses.iter().find(|(_, value)| !value.is_finite()) {
-            return Err(TrainError::Diverged {
-                loss: name.clone(),
-                step: self.steps_done(),
-            });
+/// Updates that were left out, by all optimizers together.
+fn skipped(trainee: &Trainee) -> u64 {
+    trainee.counts().iter().map(|counts| counts.skipped).sum()
+}
+
+/// Refuses batches that cannot be spread evenly.
+fn check_shares(recipe: &Recipe, collective: &dyn Collective) -> Result<(), TrainError> {
+    let parts = recipe.training.accumulate * collective.ranks();
+    let batch = recipe.training.batch;
+    if batch.is_multiple_of(parts) {
+        return Ok(());
+    }
+    Err(RecipeError::Parts { batch, parts }.into())
+}
+
+/// Whether a network has batch norm, which is known by its running statistics.
+fn couples_images<M: Module>(network: &M) -> bool {
+    struct Find(bool);
+    impl VisitParameters for Find {
+        fn visit<const D: usize>(&mut self, path: &str, _: &Param<Tensor<D>>) {
+            self.0 |= path.ends_with("running_mean");
         }
-        let speed = self.window.images as f64 / self.window.seconds.max(1e-9);
-        let left = (self.recipe.steps() * self.batch()).saturating_sub(self.seen());
-        let progress = Progress {
-            step: self.steps_done(),
-            images: self.seen(),
-            images_per_second: speed,
-            losses,
-            seconds: self.position.seconds,
-            eta_seconds: (speed > 0.0).then(|| left as f64 / speed),
-        };
-        self.window = Window {
-            is_warm: true,
-            ..Window::new()
-        };
-        self.tell(Event::Progress(progress))?;
-        self.name_unreadable()
     }
-
-    /// The model as it would be used now.
-    fn current(&mut self) -> Result<Model, TrainError> {
-        if let Some(model) = &self.current {
-            return Ok(model.clone());
-        }
-        let batches = (0..STATISTICS_BATCHES as u64)
-            .map(|index| self.real(index * self.batch()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let model = self
-            .trainee()
-            .model_for_use(batches.into_iter(), &self.setting);
-        self.current = Some(model.clone());
-        Ok(model)
-    }
-
-    fn show(&mut self) -> Result<(), TrainError> {
-        let model = self.current()?;
-        let device = self.setting.device.clone();
-        let generated = samples::generated(&model, &self.recipe, &device);
-        self.show_sheet(SampleKind::Generated, "generated", &generated)?;
-        if let Some(held_out) = &self.held_out {
-            let pairs =
-                samples::reconstructions(&model, &self.recipe, &self.images, held_out, &device)?;
-            if !pairs.is_empty() {
-                self.show_sheet(SampleKind::Reconstructions, "reconstructions", &pairs)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn show_sheet(
-        &mut self,
-        kind: SampleKind,
-        name: &str,
-        images: &[Pixels],
-    ) -> Result<(), TrainError> {
-        let file = format!("{name}-{:012}.png", self.seen());
-        let path = self.run.samples().join(file);
-        samples::write_sheet(&path, images)?;
-        let event = Event::Samples(Samples {
-            step: self.steps_done(),
-            images: self.seen(),
-            kind,
-            path,
-        });
-        self.tell(event)
-    }
-
-    fn evaluate(&mut self) -> Result<(), TrainError> {
-        let model = self.current()?;
-        self.scores = crate::evaluation::held_out(
-            &model,
-            &self.recipe,
-            &self.images,
-            self.held_out.as_ref(),
-            &self.setting.device,
-        )?;
-        let event = Event::Evaluation(Evaluation {
-            step: self.steps_done(),
-            images: self.seen(),
-            scores: self.scores.clone(),
-        });
-        self.tell(event)
-    }
-
-    /// Writes what is needed to go on, and the model for use.
-    fn checkpoint(&mut self) -> Result<PathBuf, TrainError> {
-        let (step, images) = (self.steps_done(), self.seen());
-        let path = checkpoint::write(&self.run.checkpoints(), self.trainee(), self.position)?;
-        self.tell(Event::Checkpoint(Written { step, images, path }))?;
-
-        let model = self.current()?;
-        let path = self.run.snapshots().join("latest.safetensors");
-        let description = Description {
-            model: self.recipe.model.clone(),
-            image: self.recipe.data.image,
-            levels: self.images.levels(),
-            recipe: serde_json::to_value(&self.recipe).unwrap_or_default(),
-            scores: serde_json::to_value(&self.scores).unwrap_or_default(),
-        };
-        Snapshot::write(&path, &model, &description)?;
-        let written = Written {
-            step,
-            images,
-            path: path.clone(),
-        };
-        self.tell(Event::Snapshot(written))?;
-        Ok(path)
-    }
-
-    fn interrupt(mut self) -> Result<Outcome, TrainError> {
-        self.checkpoint()?;
-        let interrupted = Interrupted {
-            run: self.run.path().to_owned(),
-            step: self.steps_done(),
-            images: self.seen(),
-            seconds: self.position.seconds,
-        };
-        self.tell(Event::Interrupted(interrupted.clone()))?;
-        Ok(Outcome::Interrupted(interrupted))
-    }
-
-    fn finish(mut self) -> Result<Outcome, TrainError> {
-        if self.resumed_from == self.seen() {
-            // The run had ended before; its score is measured again rather than remembered.
-            self.evaluate()?;
-        }
-        let snapshot = self.run.snapshots().join("latest.safetensors");
-        let done = Done {
-            run: self.run.path().to_owned(),
-            snapshot,
-            step: self.steps_done(),
-            images: self.seen(),
-            seconds: self.position.seconds,
-            scores: std::mem::take(&mut self.scores),
-        };
-        self.tell(Event::Done(done.clone()))?;
-        Ok(Outcome::Done(done))
-    }
+    let mut find = Find(false);
+    visit_parameters(network, &mut find);
+    find.0
 }
 
 /// A device as users know it: `cpu`, `Cuda(0)`.
@@ -449,38 +378,5 @@ fn in_words(device: &Device) -> String {
         "cpu".to_owned()
     } else {
         name.to_owned()
-    }
-}
-
-impl Window {
-    fn new() -> Self {
-        Self {
-            losses: Vec::new(),
-            images: 0,
-            seconds: 0.0,
-            is_warm: false,
-        }
-    }
-
-    fn add(&mut self, losses: Vec<(&'static str, Tensor<1>)>, images: u64, seconds: f64) {
-        self.losses.extend(losses);
-        if self.is_warm {
-            self.images += images;
-            self.seconds += seconds;
-        }
-        self.is_warm = true;
-    }
-
-    fn mean_losses(&mut self) -> Numbers {
-        let mut sums = BTreeMap::<&str, (f64, u32)>::new();
-        for (name, value) in self.losses.drain(..) {
-            let value = value.into_data().iter::<f64>().sum::<f64>();
-            let (sum, count) = sums.entry(name).or_default();
-            *sum += value;
-            *count += 1;
-        }
-        sums.into_iter()
-            .map(|(name, (sum, count))| (name.to_owned(), sum / f64::from(count)))
-            .collect()
     }
 }
