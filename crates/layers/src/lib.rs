@@ -7,6 +7,7 @@
 //! of discriminators also write out their input gradients, for gradient penalties.
 
 mod attention;
+pub mod augment;
 mod batch_norm;
 mod conv2d;
 mod conv_transpose2d;
