@@ -207,7 +207,7 @@ mod tests {
         let epilogue = Epilogue {
             bias: Some(&bias),
             activation: Some(Activation::Relu),
-            moments: None,
+            ..Epilogue::default()
         };
         multiply(
             Matrix::new(&left, 2),

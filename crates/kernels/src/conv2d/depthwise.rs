@@ -6,12 +6,14 @@ use crate::geometry::{Conv2d, Walk};
 use crate::isa::{self, Kernel, Level};
 use crate::parallel::{self, Disjoint};
 use crate::scratch::{self, Borrowed};
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch};
 
 /// Pixels of one task.
 const TASK_ROWS: usize = 128;
 /// Pixels that share a load of weights.
 const TILE: usize = 4;
+/// Pixels of a weight gradient that are summed at a time.
+const BLOCK: usize = 64;
 /// Slices of the pixels in a weight gradient, at most; each has a task of its own.
 const SLICES: usize = 32;
 
@@ -121,7 +123,6 @@ impl Kernel for Task<'_> {
         let slot = |row: usize, tap: usize| (row / TILE * taps + tap) * TILE + row % TILE;
         let table = PixelTable::new(
             self.walk,
-            1,
             self.rows,
             &self.source,
             tiles * taps * TILE,
@@ -129,6 +130,10 @@ impl Kernel for Task<'_> {
         );
         let targets = pixels::targets(self.walk, self.rows, *channels, self.target);
         for (tile, targets) in targets.chunks(TILE).enumerate() {
+            if tile + 1 < tiles {
+                let next = (tile + 1) * taps * TILE;
+                table.prefetch([next, next + taps * TILE], 0, *channels);
+            }
             for channel in (0..*channels).step_by(V::LANES) {
                 let lanes = (channels - channel).min(V::LANES);
                 // SAFETY: each pointer of the table is good for all channels, as is each tap's row of weights; targets are
@@ -232,39 +237,90 @@ impl Kernel for Slice<'_> {
     unsafe fn run<V: Vector>(self) {
         let channels = self.source.channels;
         let taps = self.walk.taps.len();
-        for first in (self.range[0]..self.range[1]).step_by(TASK_ROWS) {
-            let end = self.range[1].min(first + TASK_ROWS);
-            let slot = |row: usize, tap: usize| tap * TASK_ROWS + row;
-            let table = PixelTable::new(
-                self.walk,
-                1,
-                [first, end],
-                &self.source,
-                taps * TASK_ROWS,
-                slot,
-            );
+        let [height, width] = self.walk.source_size;
+        // Floats from a pixel to the one that stands in its place in the next block, on average.
+        let ahead = BLOCK * height * width * channels / self.walk.points();
+        for first in (self.range[0]..self.range[1]).step_by(BLOCK) {
+            let end = self.range[1].min(first + BLOCK);
+            let slot = |row: usize, tap: usize| tap * BLOCK + row;
+            let table = PixelTable::new(self.walk, [first, end], &self.source, taps * BLOCK, slot);
             let gradients = &self.output_gradient[first * channels..end * channels];
             for channel in (0..channels).step_by(V::LANES) {
-                let lanes = (channels - channel).min(V::LANES);
-                for (index, tap) in self.walk.taps.iter().enumerate() {
-                    // SAFETY: each pointer of the table is good for all channels, and the gradients of these pixels are
-                    // rows of as many.
-                    unsafe {
-                        let pixels = table.pointers().add(index * TASK_ROWS);
-                        // Several chains, because each addition waits for the one before it.
-                        let mut sums = [V::splat(0.0); TILE];
-                        for row in 0..end - first {
-                            let pixel = load::<V>((*pixels.add(row)).add(channel), lanes);
-                            let gradient =
-                                load::<V>(gradients.as_ptr().add(row * channels + channel), lanes);
-                            sums[row % TILE] = pixel.mul_add(gradient, sums[row % TILE]);
+                let mut tap = 0;
+                while tap < taps {
+                    let piece = Piece {
+                        pixels: table.pointers().wrapping_add(tap * BLOCK),
+                        gradients,
+                        channels,
+                        channel,
+                        ahead: (tap == 0).then_some(ahead),
+                    };
+                    // SAFETY: the CPU has the instructions.
+                    let mut sums = unsafe { [V::splat(0.0); MOST_TAPS] };
+                    // SAFETY: the table has `BLOCK` pointers for each of the taps from `tap` on, each good for all channels.
+                    let count = unsafe {
+                        match taps - tap {
+                            9 => piece.sum::<V, 9>(&mut sums),
+                            8.. => piece.sum::<V, 8>(&mut sums),
+                            4.. => piece.sum::<V, 4>(&mut sums),
+                            _ => piece.sum::<V, 1>(&mut sums),
                         }
-                        let total = sums[0].add(sums[1]).add(sums[2].add(sums[3]));
+                    };
+                    let lanes = (channels - channel).min(V::LANES);
+                    for (tap, sum) in self.walk.taps[tap..tap + count].iter().zip(sums) {
                         let to = self.sums[tap.index * channels + channel..][..lanes].as_mut_ptr();
-                        load::<V>(to, lanes).add(total).store_first(to, lanes);
+                        // SAFETY: `lanes` floats.
+                        unsafe { load::<V>(to, lanes).add(sum).store_first(to, lanes) };
                     }
+                    tap += count;
                 }
             }
         }
+    }
+}
+
+/// The most taps that are summed at a time: so many sums fit any level's registers beside what they meet.
+const MOST_TAPS: usize = 9;
+
+/// One vector of channels of a block of pixels.
+struct Piece<'a> {
+    /// `[taps][BLOCK]`
+    pixels: *const *const f32,
+    /// `[pixels][channels]`
+    gradients: &'a [f32],
+    channels: usize,
+    channel: usize,
+    /// What to fetch for the next block, if anything: floats from each pixel.
+    ahead: Option<usize>,
+}
+
+impl Piece<'_> {
+    /// Writes the sums of `TAPS` taps; returns their number.
+    ///
+    /// # Safety
+    /// The CPU has the instructions of `V`; there are `BLOCK` pointers for each tap, of which as many as the gradients
+    /// have rows are good for all channels.
+    #[inline(always)]
+    unsafe fn sum<V: Vector, const TAPS: usize>(&self, to: &mut [V; MOST_TAPS]) -> usize {
+        let lanes = (self.channels - self.channel).min(V::LANES);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut sums = [V::splat(0.0); TAPS];
+            for (row, gradients) in self.gradients.chunks_exact(self.channels).enumerate() {
+                let gradients = gradients.as_ptr().add(self.channel);
+                if let Some(ahead) = self.ahead {
+                    let pixel = *self.pixels.add(row);
+                    prefetch(pixel.wrapping_add(self.channel + ahead), 1);
+                    prefetch(gradients.wrapping_add(BLOCK * self.channels), 1);
+                }
+                let gradient = load::<V>(gradients, lanes);
+                for (tap, sum) in sums.iter_mut().enumerate() {
+                    let pixel = (*self.pixels.add(tap * BLOCK + row)).add(self.channel);
+                    *sum = load::<V>(pixel, lanes).mul_add(gradient, *sum);
+                }
+            }
+            to[..TAPS].copy_from_slice(&sums);
+        }
+        TAPS
     }
 }

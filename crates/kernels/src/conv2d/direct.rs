@@ -5,19 +5,21 @@
 //! serves the forward pass, the input gradient (a walk for each phase of the stride) and so transposed convolution.
 
 use super::epilogue::Finish;
-use super::pixels::{self, PixelTable, Source};
+use super::pixels::{self, Patches, PixelTable, Source};
 use crate::geometry::{Conv2d, Walk};
 use crate::isa::{self, Kernel};
 use crate::panels::{Layout, Panels};
 use crate::parallel::{self, Disjoint};
 use crate::tile::{self, MOST_ROWS, Pointers, Target};
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch};
 
 /// Pixels of one task: enough to use a panel of weights many times while it is in the first-level cache, few enough
 /// for what they read to stay in the second-level cache. A multiple of every level's tile.
 const TASK_ROWS: usize = 96;
 /// With fewer row blocks than this, tasks divide the channels as well.
 const FEW_TASKS: usize = 16;
+/// Channels of a pixel that are fetched ahead; hardware follows longer rows by itself.
+const PREFETCHED: usize = 64;
 /// Below this many multiply-adds, waking another thread costs more than it saves.
 const SMALL_WORK: usize = 1 << 20;
 
@@ -33,8 +35,8 @@ struct Side {
 struct Pass {
     walk: Walk,
     panels: Panels,
-    /// Taps read as one: `walk.run` or 1.
-    run: usize,
+    /// Whether taps are read as one: see [`Patches`].
+    patched: bool,
 }
 
 /// The direct method, ready to run.
@@ -51,7 +53,7 @@ impl Direct {
     pub(crate) fn forward(geometry: &Conv2d, weights: &[f32]) -> Self {
         let (source, target) = sides(geometry);
         let walk = geometry.forward_walk();
-        let run = pixels::run(&walk, source.channels, geometry.groups);
+        let patched = pixels::in_patches(&walk, source.channels, geometry.groups);
         let taps: Vec<usize> = walk
             .taps
             .iter()
@@ -61,7 +63,7 @@ impl Direct {
             source: weights,
             taps: &taps,
             channels: source.in_group,
-            run,
+            run: if patched { taps.len() } else { 1 },
             columns: target.in_group,
             groups: geometry.groups,
             group_step: target.in_group,
@@ -69,7 +71,11 @@ impl Direct {
             column_step: 1,
         });
         Self {
-            passes: vec![Pass { walk, panels, run }],
+            passes: vec![Pass {
+                walk,
+                panels,
+                patched,
+            }],
             source,
             target,
             groups: geometry.groups,
@@ -80,7 +86,7 @@ impl Direct {
     pub(crate) fn input_gradient(geometry: &Conv2d, weights: &[f32]) -> Self {
         let (target, source) = sides(geometry);
         let pass = |walk: Walk| {
-            let run = pixels::run(&walk, source.channels, geometry.groups);
+            let patched = pixels::in_patches(&walk, source.channels, geometry.groups);
             let taps: Vec<usize> = walk
                 .taps
                 .iter()
@@ -90,14 +96,18 @@ impl Direct {
                 source: weights,
                 taps: &taps,
                 channels: source.in_group,
-                run,
+                run: if patched { taps.len() } else { 1 },
                 columns: target.in_group,
                 groups: geometry.groups,
                 group_step: source.in_group,
                 channel_step: 1,
                 column_step: source.channels,
             });
-            Pass { walk, panels, run }
+            Pass {
+                walk,
+                panels,
+                patched,
+            }
         };
         let passes = geometry
             .input_gradient_walks()
@@ -123,11 +133,7 @@ impl Direct {
 
     /// Writes every target pixel of a batch. Lengths are the caller's to check.
     pub(crate) fn run(&self, batch: usize, source: &[f32], target: &mut [f32], finish: &Finish) {
-        let zeros = vec![
-            0.0;
-            self.source.channels
-                * self.passes.iter().map(|pass| pass.run).max().unwrap_or(1)
-        ];
+        let zeros = vec![0.0; self.source.channels];
         let target = Disjoint::new(target);
         let tasks = self.tasks(batch);
         let run_task = |task: &Task| {
@@ -223,9 +229,13 @@ impl Kernel for TaskKernel<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let Pass { panels, run, .. } = self.pass;
+        let Pass {
+            panels,
+            patched,
+            walk,
+        } = self.pass;
         let rows = self.task.rows[1] - self.task.rows[0];
-        let taps = self.pass.walk.taps.len() / run;
+        let taps = if *patched { 1 } else { walk.taps.len() };
         let tiles = rows.div_ceil(V::TILE_ROWS);
         let source = Source {
             data: self.source,
@@ -235,19 +245,19 @@ impl Kernel for TaskKernel<'_> {
         let slot = |row: usize, tap: usize| {
             (row / V::TILE_ROWS * taps + tap) * MOST_ROWS + row % V::TILE_ROWS
         };
-        let left = PixelTable::new(
-            &self.pass.walk,
-            *run,
-            self.task.rows,
-            &source,
-            tiles * taps * MOST_ROWS,
-            slot,
-        );
+        let left_len = tiles * taps * MOST_ROWS;
+        let mut _patches = None;
+        let left = if *patched {
+            let patches = _patches.insert(Patches::new(walk, self.task.rows, &source));
+            PixelTable::of_patches(patches, rows, left_len, slot)
+        } else {
+            PixelTable::new(walk, self.task.rows, &source, left_len, slot)
+        };
         // Rows that pad the last tile are computed and thrown away.
         let mut waste = vec![0.0_f32; self.direct.target.channels];
         let mut outputs = vec![waste.as_mut_ptr(); tiles * MOST_ROWS];
         let targets = pixels::targets(
-            &self.pass.walk,
+            walk,
             self.task.rows,
             self.direct.target.channels,
             self.target,
@@ -288,6 +298,20 @@ impl Kernel for TaskKernel<'_> {
                 };
                 let (group, panel, column, columns) = channels_of(unit);
                 let panel = panels.panel(group, block, start, panel);
+                if unit == first_unit && tile + 1 < tiles {
+                    let next = ((tile + 1) * taps + block.tap) * MOST_ROWS;
+                    left.prefetch(
+                        [next, next + block.taps * MOST_ROWS],
+                        group * self.direct.source.in_group + block.channel,
+                        block.channels.min(PREFETCHED),
+                    );
+                    if index == 0 {
+                        let columns = units * panels.width();
+                        for output in &outputs[(tile + 1) * MOST_ROWS..][..MOST_ROWS] {
+                            prefetch(output.wrapping_add(column), columns.min(PREFETCHED));
+                        }
+                    }
+                }
                 // SAFETY: the table has `taps * MOST_ROWS` pointers for each tile, each to `channels` of a source pixel
                 // (or zeros as many), of which the block reads its own and the group's; outputs point to target
                 // pixels of this task's rows, of which only this task writes these columns, or to `waste`.

@@ -18,6 +18,8 @@ pub struct Epilogue<'a> {
     pub bias: Option<&'a [f32]>,
     /// A function of each number; none is the identity.
     pub activation: Option<Activation>,
+    /// As many numbers as there are results, added: the other branch of a residual block.
+    pub addend: Option<&'a [f32]>,
     /// Where to write the moments of what results, for batch norm.
     pub moments: Option<Moments<'a>>,
 }
@@ -37,9 +39,21 @@ pub struct Moments<'a> {
 pub(crate) struct Finish<'a> {
     bias: Option<&'a [f32]>,
     activation: Option<Activation>,
+    addend: Option<Addend<'a>>,
     partials: Option<Disjoint<'a, Partial>>,
     channels: usize,
 }
+
+/// Numbers that lie as the results do.
+#[derive(Clone, Copy)]
+struct Addend<'a> {
+    values: &'a [f32],
+    /// The first result; only its address counts.
+    results: *const f32,
+}
+
+// SAFETY: the pointer is never read through.
+unsafe impl Sync for Addend<'_> {}
 
 /// The moments of some rows of one channel.
 #[derive(Clone, Copy, Default)]
@@ -51,8 +65,17 @@ pub(crate) struct Partial {
 }
 
 impl Epilogue<'_> {
-    /// Runs `work` with this epilogue for results of `channels` channels, whose rows `work` cuts into `parts` parts.
-    pub(crate) fn around(self, channels: usize, parts: usize, work: impl FnOnce(&Finish)) {
+    /// Runs `work`, which writes `results`, with this epilogue for rows of `channels` channels in `parts` parts.
+    ///
+    /// # Panics
+    /// If bias, addend or moments have other sizes.
+    pub(crate) fn around(
+        self,
+        channels: usize,
+        parts: usize,
+        results: &mut [f32],
+        work: impl FnOnce(&mut [f32], &Finish),
+    ) {
         if let Some(bias) = self.bias {
             assert_eq!(
                 bias.len(),
@@ -63,13 +86,24 @@ impl Epilogue<'_> {
         let activation = self
             .activation
             .filter(|function| *function != Activation::Identity);
+        let addend = self.addend.map(|values| {
+            assert_eq!(
+                values.len(),
+                results.len(),
+                "an addend has one number for each result"
+            );
+            let results = results.as_ptr();
+            Addend { values, results }
+        });
+        let mut finish = Finish {
+            bias: self.bias,
+            activation,
+            addend,
+            partials: None,
+            channels,
+        };
         let Some(moments) = self.moments else {
-            return work(&Finish {
-                bias: self.bias,
-                activation,
-                partials: None,
-                channels,
-            });
+            return work(results, &finish);
         };
         assert_eq!(
             moments.mean.len(),
@@ -82,12 +116,8 @@ impl Epilogue<'_> {
             "moments have one variance for each channel"
         );
         let mut partials = vec![Partial::default(); parts * channels];
-        work(&Finish {
-            bias: self.bias,
-            activation,
-            partials: Some(Disjoint::new(&mut partials)),
-            channels,
-        });
+        finish.partials = Some(Disjoint::new(&mut partials));
+        work(results, &finish);
         let mut totals = vec![Partial::default(); channels];
         for part in partials.chunks_exact(channels) {
             for (total, part) in totals.iter_mut().zip(part) {
@@ -107,11 +137,11 @@ impl Epilogue<'_> {
         let rows = pixels.len() / channels;
         let parts = rows.div_ceil(PART_ROWS);
         let level = isa::level();
-        let pixels = Disjoint::new(pixels);
-        self.around(channels, parts, |finish| {
+        self.around(channels, parts, pixels, |pixels, finish| {
             if finish.is_idle() {
                 return;
             }
+            let pixels = Disjoint::new(pixels);
             parallel::for_each(parts, |part| {
                 let rows: Vec<*mut f32> = (part * PART_ROWS..rows.min((part + 1) * PART_ROWS))
                     .map(|row| pixels.at(row * channels))
@@ -140,7 +170,14 @@ impl Partial {
 impl Finish<'_> {
     /// Whether there is anything to do.
     pub(crate) fn is_idle(&self) -> bool {
-        self.bias.is_none() && self.activation.is_none() && self.partials.is_none()
+        let Self {
+            bias,
+            activation,
+            addend,
+            partials,
+            ..
+        } = self;
+        bias.is_none() && activation.is_none() && addend.is_none() && partials.is_none()
     }
 
     /// Finishes channels `first_channel..first_channel + channels` of some rows, as part `part`.
@@ -166,7 +203,7 @@ impl Finish<'_> {
             Some(Activation::LeakyRelu(slope)) => Some(Simple::LeakyRelu(slope as f32)),
             Some(_) => None,
         };
-        let run = |bias, simple, partials| {
+        let run = |bias, simple, addend, partials| {
             isa::dispatch(
                 level,
                 FinishRows {
@@ -175,6 +212,7 @@ impl Finish<'_> {
                     channels,
                     bias,
                     simple,
+                    addend,
                     partials,
                 },
             );
@@ -185,7 +223,7 @@ impl Finish<'_> {
             .map(|all| all.at(part * self.channels));
         if let (None, Some(activation)) = (simple, self.activation) {
             if self.bias.is_some() {
-                run(self.bias, Simple::Identity, None);
+                run(self.bias, Simple::Identity, None, None);
             }
             for row in rows {
                 // SAFETY: the caller's promise.
@@ -193,11 +231,12 @@ impl Finish<'_> {
                     unsafe { std::slice::from_raw_parts_mut(row.add(first_channel), channels) };
                 activation.apply(level, values);
             }
-            if partials.is_some() {
-                run(None, Simple::Identity, partials);
+            if partials.is_some() || self.addend.is_some() {
+                run(None, Simple::Identity, self.addend, partials);
             }
         } else {
-            run(self.bias, simple.unwrap_or(Simple::Identity), partials);
+            let simple = simple.unwrap_or(Simple::Identity);
+            run(self.bias, simple, self.addend, partials);
         }
     }
 }
@@ -216,6 +255,7 @@ struct FinishRows<'a> {
     channels: usize,
     bias: Option<&'a [f32]>,
     simple: Simple,
+    addend: Option<Addend<'a>>,
     partials: Option<*mut Partial>,
 }
 
@@ -246,6 +286,14 @@ impl Kernel for FinishRows<'_> {
                             Simple::LeakyRelu(slope) => {
                                 value.where_positive(value, value.mul(V::splat(slope)))
                             }
+                        };
+                        let value = match self.addend {
+                            Some(addend) => {
+                                let at = row.cast_const().offset_from_unsigned(addend.results);
+                                let numbers = &addend.values[at + channel..][..lanes];
+                                value.add(load_lanes::<V>(numbers.as_ptr(), lanes))
+                            }
+                            None => value,
                         };
                         if lanes == V::LANES {
                             value.store(row.add(channel));

@@ -190,19 +190,15 @@ impl<'a> Prepared<'a> {
         channels: usize,
         target: &mut [f32],
     ) {
-        if self.weights.target_channels() == channels {
-            epilogue.around(channels, self.weights.parts(batch), |finish| {
-                self.weights.run(batch, source, target, finish);
-            });
+        let (rows, parts) = (self.weights.target_channels(), self.weights.parts(batch));
+        let run = |target: &mut [f32], finish: &Finish| {
+            self.weights.run(batch, source, target, finish);
+        };
+        if rows == channels {
+            epilogue.around(channels, parts, target, run);
         } else {
             // Simplified to a product of matrices: a row of results is an image, not a pixel.
-            Epilogue::default().around(
-                self.weights.target_channels(),
-                self.weights.parts(batch),
-                |finish| {
-                    self.weights.run(batch, source, target, finish);
-                },
-            );
+            Epilogue::default().around(rows, parts, target, run);
             epilogue.over(channels, target);
         }
     }

@@ -145,9 +145,13 @@ impl Task<'_> {
             zeros: self.zeros,
         };
         let slot = |row: usize, tap: usize| (row / TILE * taps + tap) * TILE + row % TILE;
-        let table = PixelTable::new(self.walk, 1, self.rows, &source, tiles * taps * TILE, slot);
+        let table = PixelTable::new(self.walk, self.rows, &source, tiles * taps * TILE, slot);
         let targets = pixels::targets(self.walk, self.rows, TO, self.target);
         for (tile, targets) in targets.chunks(TILE).enumerate() {
+            if tile + 1 < tiles {
+                let next = (tile + 1) * taps * TILE;
+                table.prefetch([next, next + taps * TILE], 0, *from);
+            }
             // SAFETY: each pointer of the table is good for the source's channels, and a tap's weights are `TO` rows of as
             // many; targets are pixels of `TO` channels that this task alone writes.
             unsafe {

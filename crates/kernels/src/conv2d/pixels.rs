@@ -2,17 +2,16 @@
 
 use crate::geometry::Walk;
 use crate::parallel::Disjoint;
+use crate::scratch::{self, Borrowed};
+use crate::vector::prefetch;
+use std::marker::PhantomData;
 
-/// Taps with fewer channels than this are read together with their neighbours.
+/// With fewer channels than this, what all taps see is copied together first: see [`Patches`].
 const FEW_CHANNELS: usize = 16;
 
-/// How many taps to read as one: neighbours in the source are consecutive in memory, if no group lies between.
-pub(crate) fn run(walk: &Walk, channels: usize, groups: usize) -> usize {
-    if groups == 1 && channels < FEW_CHANNELS {
-        walk.run
-    } else {
-        1
-    }
+/// Whether to read a walk by patches.
+pub(crate) fn in_patches(walk: &Walk, channels: usize, groups: usize) -> bool {
+    groups == 1 && channels < FEW_CHANNELS && walk.taps.len() > 1
 }
 
 /// Image, row and column of grid points `range[0]..range[1]`, counted over the batch.
@@ -61,97 +60,203 @@ pub(crate) struct Source<'a> {
     /// `[batch, height, width, channels]`
     pub(crate) data: &'a [f32],
     pub(crate) channels: usize,
-    /// What lies beyond the edge: as many zeros as a run of taps has channels.
+    /// What lies beyond the edge: as many zeros as there are channels.
     pub(crate) zeros: &'a [f32],
 }
 
-/// Pointers to the source pixels under each tap (or run of taps) of some grid points.
+impl<'a> Source<'a> {
+    /// A pixel by image, row and column; none beyond the edge.
+    fn pixel(&self, walk: &Walk, [image, y, x]: [isize; 3]) -> Option<&'a [f32]> {
+        let [height, width] = walk.source_size.map(|size| size as isize);
+        let inside = (0..height).contains(&y) && (0..width).contains(&x);
+        inside.then(|| {
+            let pixel = ((image * height + y) * width + x) as usize;
+            &self.data[pixel * self.channels..][..self.channels]
+        })
+    }
+}
+
+/// Image, and source row and column of a grid point.
+fn place(walk: &Walk, [image, y, x]: [usize; 3]) -> [isize; 3] {
+    [image, y * walk.source_step[0], x * walk.source_step[1]].map(|at| at as isize)
+}
+
+/// Where every tap of a walk lies inside the image.
+struct Inner {
+    /// Source pixels down, and to the right.
+    least: [isize; 2],
+    most: [isize; 2],
+    size: [isize; 2],
+}
+
+impl Inner {
+    fn new(walk: &Walk) -> Self {
+        let distances = |axis: usize| walk.taps.iter().map(move |tap| tap.distance[axis]);
+        Self {
+            least: [0, 1].map(|axis| distances(axis).min().unwrap_or(0)),
+            most: [0, 1].map(|axis| distances(axis).max().unwrap_or(0)),
+            size: walk.source_size.map(|size| size as isize),
+        }
+    }
+
+    /// Floats from a point's own pixel to a tap's.
+    fn offset(&self, distance: [isize; 2], channels: usize) -> isize {
+        (distance[0] * self.size[1] + distance[1]) * channels as isize
+    }
+
+    /// The point's own pixel, which itself may lie outside; none if any tap does.
+    fn base(&self, source: &Source, [image, y, x]: [isize; 3]) -> Option<*const f32> {
+        let [height, width] = self.size;
+        let inside = y + self.least[0] >= 0
+            && y + self.most[0] < height
+            && x + self.least[1] >= 0
+            && x + self.most[1] < width;
+        inside.then(|| {
+            let pixel = (image * height + y) * width + x;
+            let index = |distance: [isize; 2]| {
+                (pixel * source.channels as isize + self.offset(distance, source.channels)) as usize
+            };
+            let all = &source.data[index(self.least)..index(self.most) + source.channels];
+            all.as_ptr()
+                .wrapping_offset(-self.offset(self.least, source.channels))
+        })
+    }
+}
+
+/// Copies a dozen numbers or so: the call that a copy of unknown length makes would take longer than the copy.
+#[inline(always)]
+fn copy_short(from: &[f32], to: &mut [f32]) {
+    let (whole_from, rest_from) = from.as_chunks::<4>();
+    let (whole_to, rest_to) = to.as_chunks_mut::<4>();
+    for (to, from) in whole_to.iter_mut().zip(whole_from) {
+        *to = *from;
+    }
+    for (to, from) in rest_to.iter_mut().zip(rest_from) {
+        *to = *from;
+    }
+}
+
+/// What all taps see at some grid points, side by side: for images of few channels, whose taps alone are too short to be
+/// worth a pointer each.
+pub(crate) struct Patches {
+    data: Borrowed,
+    /// Floats from one point to the next.
+    pub(crate) step: usize,
+}
+
+impl Patches {
+    /// The patches of `range`, each `taps * channels` numbers in the order of the walk's taps, and up to the next multiple
+    /// of 16 whatever was there.
+    pub(crate) fn new(walk: &Walk, range: [usize; 2], source: &Source) -> Self {
+        let channels = source.channels;
+        let len = walk.taps.len() * channels;
+        let step = len.next_multiple_of(16);
+        let mut data = scratch::borrow((range[1] - range[0]) * step);
+        let inner = Inner::new(walk);
+        let run = walk.run * channels;
+        let offsets: Vec<isize> = walk
+            .taps
+            .iter()
+            .step_by(walk.run)
+            .map(|tap| inner.offset(tap.distance, channels))
+            .collect();
+        for (index, point) in self::points(walk, range).enumerate() {
+            let [image, y, x] = place(walk, point);
+            let patch = &mut data[index * step..][..len];
+            if let Some(base) = inner.base(source, [image, y, x]) {
+                for (offset, to) in offsets.iter().zip(patch.chunks_exact_mut(run)) {
+                    // SAFETY: all taps lie inside, and those of a run side by side.
+                    let from =
+                        unsafe { std::slice::from_raw_parts(base.wrapping_offset(*offset), run) };
+                    copy_short(from, to);
+                }
+                continue;
+            }
+            for (tap, to) in walk.taps.iter().zip(patch.chunks_exact_mut(channels)) {
+                let [y, x] = [y + tap.distance[0], x + tap.distance[1]];
+                match source.pixel(walk, [image, y, x]) {
+                    Some(pixel) => to.copy_from_slice(pixel),
+                    None => to.fill(0.0),
+                }
+            }
+        }
+        Self { data, step }
+    }
+
+    /// The patch of a point, counted from the start of the range.
+    pub(crate) fn point(&self, index: usize) -> *const f32 {
+        self.data[index * self.step..].as_ptr()
+    }
+}
+
+/// Pointers to the source pixels under each tap of some grid points.
 pub(crate) struct PixelTable<'a> {
     pointers: Vec<*const f32>,
-    /// Runs that lie partly beyond the left or right edge, with zeros for what is missing.
-    _edges: Vec<f32>,
-    source: std::marker::PhantomData<&'a [f32]>,
+    source: PhantomData<&'a [f32]>,
 }
 
 impl<'a> PixelTable<'a> {
     /// The pixels of `range`, each in slot `slot(point, tap)` of `len`; the other slots point to zeros. Every pointer is
-    /// good for `run * channels` floats.
+    /// good for `channels` floats.
     pub(crate) fn new(
         walk: &Walk,
-        run: usize,
         range: [usize; 2],
         source: &Source<'a>,
         len: usize,
         slot: impl Fn(usize, usize) -> usize,
     ) -> Self {
-        assert!(source.zeros.len() >= run * source.channels);
+        assert!(source.zeros.len() >= source.channels);
         let mut pointers = vec![source.zeros.as_ptr(); len];
-        let mut edges = Vec::new();
-        let mut straddling = Vec::new();
-        let [height, width] = walk.source_size.map(|size| size as isize);
-        let run_width = run as isize;
-        let firsts: Vec<[isize; 2]> = walk
+        let inner = Inner::new(walk);
+        let offsets: Vec<isize> = walk
             .taps
             .iter()
-            .step_by(run)
-            .map(|tap| tap.distance)
+            .map(|tap| inner.offset(tap.distance, source.channels))
             .collect();
-        let offsets: Vec<isize> = firsts
-            .iter()
-            .map(|[down, right]| (down * width + right) * source.channels as isize)
-            .collect();
-        // Where every tap lies inside, as for most points, a pointer is one addition.
-        let range_of = |axis: usize| {
-            let distances = || firsts.iter().map(|first| first[axis]);
-            [
-                distances().min().unwrap_or(0),
-                distances().max().unwrap_or(0),
-            ]
-        };
-        let ([up, down], [left, right]) = (range_of(0), range_of(1));
-        for (index, [image, y, x]) in points(walk, range).enumerate() {
-            let [y, x] = [y * walk.source_step[0], x * walk.source_step[1]].map(|at| at as isize);
-            if y + up >= 0 && y + down < height && x + left >= 0 && x + right + run_width <= width {
-                let pixel = (image as isize * height + y) * width + x;
-                let inside = &source.data[((pixel + up * width + left) as usize * source.channels)
-                    ..(pixel + down * width + right + run_width) as usize * source.channels];
-                let base = inside
-                    .as_ptr()
-                    .wrapping_offset(-(up * width + left) * source.channels as isize);
+        for (index, point) in points(walk, range).enumerate() {
+            let [image, y, x] = place(walk, point);
+            if let Some(base) = inner.base(source, [image, y, x]) {
+                // Where every tap lies inside, as for most points, a pointer is one addition.
                 for (tap, offset) in offsets.iter().enumerate() {
                     pointers[slot(index, tap)] = base.wrapping_offset(*offset);
                 }
                 continue;
             }
-            let first_row = image as isize * height;
-            for (tap, first) in firsts.iter().enumerate() {
-                let [y, x] = [y + first[0], x + first[1]];
-                if y < 0 || y >= height || x + run_width <= 0 || x >= width {
-                    continue;
-                }
-                let row = (first_row + y) * width;
-                let inside = [x.max(0), (x + run_width).min(width)];
-                let pixels = &source.data[(row + inside[0]) as usize * source.channels..]
-                    [..(inside[1] - inside[0]) as usize * source.channels];
-                if pixels.len() == run * source.channels {
-                    pointers[slot(index, tap)] = pixels.as_ptr();
-                } else {
-                    let start = edges.len();
-                    straddling.push((slot(index, tap), start));
-                    edges.resize(start + (inside[0] - x) as usize * source.channels, 0.0);
-                    edges.extend_from_slice(pixels);
-                    edges.resize(start + run * source.channels, 0.0);
+            for (at, tap) in walk.taps.iter().enumerate() {
+                let [y, x] = [y + tap.distance[0], x + tap.distance[1]];
+                if let Some(pixel) = source.pixel(walk, [image, y, x]) {
+                    pointers[slot(index, at)] = pixel.as_ptr();
                 }
             }
         }
-        // Only now, because `edges` moved as it grew.
-        for (slot, start) in straddling {
-            pointers[slot] = edges[start..].as_ptr();
+        Self {
+            pointers,
+            source: PhantomData,
+        }
+    }
+
+    /// A table with one tap, which is the whole patch; slots that are left over point to the first.
+    pub(crate) fn of_patches(
+        patches: &'a Patches,
+        points: usize,
+        len: usize,
+        slot: impl Fn(usize, usize) -> usize,
+    ) -> Self {
+        let mut pointers = vec![patches.point(0); len];
+        for point in 0..points {
+            pointers[slot(point, 0)] = patches.point(point);
         }
         Self {
             pointers,
-            _edges: edges,
-            source: std::marker::PhantomData,
+            source: PhantomData,
+        }
+    }
+
+    /// Asks for channels of the pixels in some slots, ahead of their use.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slots: [usize; 2], channel: usize, channels: usize) {
+        for pointer in &self.pointers[slots[0]..slots[1]] {
+            prefetch(pointer.wrapping_add(channel), channels);
         }
     }
 

@@ -386,6 +386,7 @@ fn winograd_finishes_its_results_and_keeps_an_image_apart_from_its_batch() {
                 bias: Some(&bias),
                 activation,
                 moments,
+                ..Epilogue::default()
             },
             &mut finished,
         );
@@ -413,7 +414,7 @@ fn winograd_finishes_its_results_and_keeps_an_image_apart_from_its_batch() {
 }
 
 #[test]
-fn epilogue_adds_the_bias_applies_the_function_and_measures_the_result() {
+fn epilogue_adds_the_bias_applies_the_function_adds_the_addend_and_measures_the_result() {
     let mut draws = Draws(4);
     let activations = [
         None,
@@ -437,6 +438,7 @@ fn epilogue_adds_the_bias_applies_the_function_and_measures_the_result() {
                 geometry.channels_in
             };
             let bias = draws.numbers(channels);
+            let addends = draws.numbers(input.len().max(gradient.len()));
             for level in Level::available() {
                 isa::with_level(level, || {
                     let (prepared, source) = if forward {
@@ -457,9 +459,11 @@ fn epilogue_adds_the_bias_applies_the_function_and_measures_the_result() {
                         mean: &mut mean,
                         variance: &mut variance,
                     };
+                    let addend = (round % 4 > 0).then(|| &addends[..len]);
                     let epilogue = Epilogue {
                         bias: Some(&bias),
                         activation,
+                        addend,
                         moments: Some(moments),
                     };
                     prepared.run(source, epilogue, &mut finished);
@@ -468,6 +472,9 @@ fn epilogue_adds_the_bias_applies_the_function_and_measures_the_result() {
                     }
                     if let Some(activation) = activation {
                         activation.forward(&mut plain);
+                    }
+                    for (value, addend) in plain.iter_mut().zip(addend.unwrap_or(&[])) {
+                        *value += addend;
                     }
                     assert_eq!(finished, plain, "{level:?} {geometry:?}");
                     assert_moments(&finished, channels, &mean, &variance);

@@ -4,14 +4,14 @@
 //! taps see, then meets it with one panel of the output gradient after the other, so that the input is read from
 //! memory once and not once for each tap. Slices are added in order at the end.
 
-use super::pixels::{self, PixelTable, Source};
+use super::pixels::{self, Patches, PixelTable, Source};
 use crate::geometry::{Conv2d, Walk};
 use crate::isa::{self, Kernel};
 use crate::panels::VECTORS;
 use crate::parallel::{self, Disjoint};
 use crate::scratch;
 use crate::tile::{self, Columns, Left, Packed, Target};
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch};
 
 /// Pixels that are summed at a time: a panel of them and a tile fit the first-level cache.
 const BLOCK: usize = 128;
@@ -23,6 +23,8 @@ const TASKS: usize = 32;
 const SLICE_BLOCKS: usize = 4;
 /// Rows of the tallest tile.
 const SLOTS: usize = 16;
+/// Pixels from the one that is packed to the one that is fetched ahead.
+const AHEAD: usize = 12;
 /// Below this many multiply-adds, waking another thread costs more than it saves.
 const SMALL_WORK: usize = 1 << 20;
 
@@ -39,9 +41,10 @@ pub(crate) fn weight_gradient(
         // Some taps meet nothing but padding.
         weight_gradient.fill(0.0);
     }
-    let run = pixels::run(&walk, geometry.channels_in, geometry.groups);
+    let patched = pixels::in_patches(&walk, geometry.channels_in, geometry.groups);
     let in_group = geometry.channels_in / geometry.groups;
-    let task_channels = (TASK_ROWS / walk.taps.len().max(1))
+    let run = if patched { walk.taps.len() } else { 1 };
+    let task_channels = (TASK_ROWS * run / walk.taps.len().max(1))
         .next_multiple_of(SLOTS)
         .min(in_group * run);
     let chunks = (in_group * run).div_ceil(task_channels);
@@ -52,6 +55,7 @@ pub(crate) fn weight_gradient(
         .max(1);
     let plan = Plan {
         geometry,
+        patched,
         run,
         pixels: batch * walk.points(),
         walk,
@@ -61,7 +65,7 @@ pub(crate) fn weight_gradient(
         slice_pixels: pixel_blocks.div_ceil(slices) * BLOCK,
         input,
         output_gradient,
-        zeros: vec![0.0; run * geometry.channels_in],
+        zeros: vec![0.0; geometry.channels_in],
     };
     if slices == 1 {
         return plan.run(weight_gradient);
@@ -88,6 +92,8 @@ pub(crate) fn weight_gradient(
 struct Plan<'a> {
     geometry: &'a Conv2d,
     walk: Walk,
+    /// Whether taps are read as one: see [`Patches`].
+    patched: bool,
     /// Taps read as one.
     run: usize,
     /// Output pixels in the batch.
@@ -126,6 +132,12 @@ impl Plan<'_> {
     }
 }
 
+/// How a task finds what the taps see.
+enum Pixels<'a> {
+    Table(PixelTable<'a>),
+    Patches(Patches),
+}
+
 struct Task<'a> {
     plan: &'a Plan<'a>,
     partials: &'a Disjoint<'a, f32>,
@@ -141,6 +153,7 @@ impl Kernel for Task<'_> {
         let Plan {
             geometry,
             walk,
+            patched,
             run,
             chunks,
             ..
@@ -153,10 +166,15 @@ impl Kernel for Task<'_> {
         let channels = self.plan.task_channels.min(in_group * run - first);
         // Where one register holds all columns, as in groups of 16 channels, a packed row would be used only once a tap:
         // the pixels are then read where they lie, by a tile of one register's width and as tall as it is wide.
-        let in_place = out_group <= V::LANES && channels.is_multiple_of(V::LANES);
+        let in_place = !patched && out_group <= V::LANES && channels.is_multiple_of(V::LANES);
         let tile_rows = if in_place { V::LANES } else { V::TILE_ROWS };
         let tiles = channels.div_ceil(tile_rows);
-        let tile_len = if in_place { 0 } else { BLOCK * V::TILE_ROWS };
+        let tile_len = BLOCK * V::TILE_ROWS;
+        let packed = if in_place || *patched {
+            0
+        } else {
+            taps * tiles
+        };
         let panel_width = VECTORS * V::LANES;
         let slice_end = self
             .plan
@@ -171,24 +189,24 @@ impl Kernel for Task<'_> {
         let mut waste = vec![0.0_f32; out_group];
         let outputs = self.outputs(taps, channels, tile_rows, waste.as_mut_ptr());
         // Not `scratch::with`: inside its closure the vectors would not be inlined.
-        let mut memory = scratch::borrow(taps * tiles * tile_len + BLOCK * panel_width);
-        let (left, panel) = memory.split_at_mut(taps * tiles * tile_len);
+        let mut memory = scratch::borrow(packed * tile_len + BLOCK * panel_width);
+        let (left, panel) = memory.split_at_mut(packed * tile_len);
         for start in (slice_start..slice_end).step_by(BLOCK) {
             let len = BLOCK.min(slice_end - start);
-            let table = PixelTable::new(
-                walk,
-                *run,
-                [start, start + len],
-                &source,
-                taps * BLOCK,
-                |p, tap| tap * BLOCK + p,
-            );
-            for tap in 0..taps {
-                for tile in 0..if in_place { 0 } else { tiles } {
-                    let to = &mut left[(tap * tiles + tile) * tile_len..][..len * V::TILE_ROWS];
+            let range = [start, start + len];
+            let pixels = if *patched {
+                Pixels::Patches(Patches::new(walk, range, &source))
+            } else {
+                let slots = taps * BLOCK;
+                let slot = |pixel, tap| tap * BLOCK + pixel;
+                Pixels::Table(PixelTable::new(walk, range, &source, slots, slot))
+            };
+            if let (Pixels::Table(table), false) = (&pixels, in_place) {
+                for (index, to) in left.chunks_exact_mut(tile_len).enumerate() {
+                    let (tap, tile) = (index / tiles, index % tiles);
                     let count = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
                     let channel = group * in_group + first + tile * V::TILE_ROWS;
-                    // SAFETY: the table has `BLOCK` pointers a tap, each good for all channels of a run of taps.
+                    // SAFETY: the table has `BLOCK` pointers a tap, each good for all channels.
                     unsafe {
                         pack_left::<V>(table.pointers().add(tap * BLOCK), len, channel, count, to)
                     };
@@ -198,41 +216,55 @@ impl Kernel for Task<'_> {
                 let columns = (out_group - first_column).min(panel_width);
                 let from = &self.plan.output_gradient
                     [start * geometry.channels_out + group * out_group + first_column..];
-                // SAFETY: `len` pixels of `columns` channels lie from there on, and a panel of as many in `panel`.
-                unsafe { pack_panel::<V>(from, geometry.channels_out, len, columns, panel) };
+                let is_panel = columns == geometry.channels_out && columns.is_multiple_of(V::LANES);
+                let panel = if is_panel {
+                    from.as_ptr()
+                } else {
+                    // SAFETY: `len` pixels of `columns` channels lie from there on, and a panel of as many in `panel`.
+                    unsafe { pack_panel::<V>(from, geometry.channels_out, len, columns, panel) };
+                    panel.as_ptr()
+                };
                 for tap in 0..taps {
                     for tile in 0..tiles {
                         let target = Target {
-                            panel: panel.as_ptr(),
+                            panel,
                             columns,
                             outputs: outputs[(tap * tiles + tile) * SLOTS..].as_ptr(),
                             column: first_column,
                             add: start > slice_start,
                         };
-                        if in_place {
-                            let left = Columns {
-                                pointers: table.pointers().wrapping_add(tap * BLOCK),
-                                row: group * in_group + first + tile * tile_rows,
+                        let left = match &pixels {
+                            Pixels::Patches(patches) => Packed {
+                                start: patches.point(0).wrapping_add(first + tile * tile_rows),
+                                step: patches.step,
                                 len,
-                            };
-                            // SAFETY: the table has `BLOCK` pointers a tap, each good for all channels, of which each tile
-                            // has its `LANES` in full; the rest as below.
-                            unsafe {
-                                if V::LANES == 16 {
-                                    left.multiply::<V, 16, 1>(&target);
-                                } else {
-                                    left.multiply::<V, 8, 1>(&target);
+                            },
+                            Pixels::Table(table) if in_place => {
+                                let left = Columns {
+                                    pointers: table.pointers().wrapping_add(tap * BLOCK),
+                                    row: group * in_group + first + tile * tile_rows,
+                                    len,
+                                };
+                                // SAFETY: the table has `BLOCK` pointers a tap, each good for all channels, of which each
+                                // tile has its `LANES` in full; the rest as below.
+                                unsafe {
+                                    if V::LANES == 16 {
+                                        left.multiply::<V, 16, 1>(&target);
+                                    } else {
+                                        left.multiply::<V, 8, 1>(&target);
+                                    }
                                 }
+                                continue;
                             }
-                            continue;
-                        }
-                        let left = Packed {
-                            start: left[(tap * tiles + tile) * tile_len..].as_ptr(),
-                            step: V::TILE_ROWS,
-                            len,
+                            Pixels::Table(_) => Packed {
+                                start: left[(tap * tiles + tile) * tile_len..].as_ptr(),
+                                step: V::TILE_ROWS,
+                                len,
+                            },
                         };
                         let rows = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
-                        // SAFETY: both sides were packed above, `len` long; outputs point to rows of this task's
+                        // SAFETY: both sides were packed above, `len` long (a patch goes on to the next multiple of 16, so
+                        // that a last tile that hangs over reads numbers too); outputs point to rows of this task's
                         // channels in this slice's gradient, or to `waste`.
                         unsafe { tile::multiply::<V>(&left, rows, &target) };
                     }
@@ -291,6 +323,13 @@ unsafe fn pack_left<V: Vector>(
     to: &mut [f32],
 ) {
     for (index, to) in to.chunks_exact_mut(V::TILE_ROWS).enumerate().take(len) {
+        if index + AHEAD < len {
+            // SAFETY: a pointer of the first `len`.
+            prefetch(
+                unsafe { (*pixels.add(index + AHEAD)).wrapping_add(channel) },
+                1,
+            );
+        }
         // SAFETY: the caller's promise.
         let from = unsafe { std::slice::from_raw_parts((*pixels.add(index)).add(channel), count) };
         if V::TILE_ROWS == 8 && count == 8 {

@@ -60,6 +60,24 @@ pub(crate) trait Vector: Copy {
     unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize);
 }
 
+/// Asks for the cache lines of some floats ahead of their use; any address will do.
+///
+/// A convolution reads its pixels by short pieces from many rows, which the hardware's own prefetching does not follow:
+/// without this, a 3 x 3 convolution of 32 channels and stride 2 waits for memory 40 % of the time.
+#[inline(always)]
+pub(crate) fn prefetch(from: *const f32, floats: usize) {
+    for at in (0..floats).step_by(16) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: SSE belongs to every x86-64 CPU, and a prefetch accesses nothing.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(at).cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (from, at);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

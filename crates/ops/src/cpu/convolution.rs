@@ -176,7 +176,7 @@ impl<const N: usize> Operation<N> for Convolution {
             let epilogue = Epilogue {
                 bias: addend,
                 activation: Some(self.activation),
-                moments: None,
+                ..Epilogue::default()
             };
             let output = self.convolve(self.direction, &features, &weight, epilogue);
             if recorded && self.activation.keeps() == KeptByActivation::Output {

@@ -7,10 +7,13 @@
 //!
 //! Written out by hand: a product with the matrix takes up to three times as many instructions.
 
-use crate::vector::Vector;
+use crate::vector::{self, Vector};
 
 /// The most points of any scheme.
 pub(crate) const MOST_POINTS: usize = 6;
+
+/// Channels of a pixel that are fetched ahead, at most.
+const PREFETCHED: usize = 256;
 
 /// Pointers to the pixels of a tile, or to the same number at each point, row by row without gaps.
 pub(crate) type Square<T> = [T; MOST_POINTS * MOST_POINTS];
@@ -238,6 +241,14 @@ impl Chunks {
         width: 16,
         step: 16,
     };
+}
+
+/// Asks for the channels of some pixels, ahead of [`square`].
+#[inline(always)]
+pub(crate) fn prefetch(pixels: &[*const f32], channels: usize) {
+    for pixel in pixels {
+        vector::prefetch(*pixel, channels.min(PREFETCHED));
+    }
 }
 
 /// Applies `L` along both axes to each channel of a square of `FROM x FROM` pixels, giving `TO x TO`.

@@ -304,24 +304,29 @@ impl<S: Scheme> Kernel for TaskKernel<'_, S> {
         };
         let mut from: Square<*const f32> = [std::ptr::null(); 36];
         let mut to: Square<*mut f32> = [std::ptr::null_mut(); 36];
-        for tile in 0..count {
-            let place = tile_list.place(tiles[0] + tile);
-            for (index, source) in parts.sources.iter().enumerate() {
-                sources.pointers(place, source.distance, S::POINTS, &mut from);
-                let start = data[tile * inner + index * winograd.channels_from..].as_mut_ptr();
-                for (point, to) in to.iter_mut().enumerate().take(points) {
-                    *to = start.wrapping_add(point * data_step);
-                }
-                // SAFETY: pixels and zeros have `channels_from` floats, as has this tile's and part's row at each point.
-                unsafe {
-                    lines::square::<V, S::Data>(
-                        &from,
-                        &to,
-                        winograd.channels_from,
-                        Chunks::CONSECUTIVE,
-                    )
-                };
+        let steps = count * parts.sources.len();
+        let pointers = |step: usize, to: &mut Square<*const f32>| {
+            let place = tile_list.place(tiles[0] + step / parts.sources.len());
+            let distance = parts.sources[step % parts.sources.len()].distance;
+            sources.pointers(place, distance, S::POINTS, to);
+        };
+        let mut next = from;
+        pointers(0, &mut next);
+        for step in 0..steps {
+            from = next;
+            if step + 1 < steps {
+                pointers(step + 1, &mut next);
+                lines::prefetch(&next[..points], winograd.channels_from);
             }
+            let (tile, index) = (step / parts.sources.len(), step % parts.sources.len());
+            let start = data[tile * inner + index * winograd.channels_from..].as_mut_ptr();
+            for (point, to) in to.iter_mut().enumerate().take(points) {
+                *to = start.wrapping_add(point * data_step);
+            }
+            // SAFETY: pixels and zeros have `channels_from` floats, as has this tile's and part's row at each point.
+            unsafe {
+                lines::square::<V, S::Data>(&from, &to, winograd.channels_from, Chunks::CONSECUTIVE)
+            };
         }
         let row_tiles = count.div_ceil(V::TILE_ROWS);
         let mut left = vec![self.task.zeros.as_ptr(); row_tiles * MOST_ROWS];
