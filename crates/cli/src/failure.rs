@@ -7,6 +7,7 @@ use miette::{Diagnostic, MietteDiagnostic};
 use trompe::DeviceError;
 use trompe_data::DataError;
 use trompe_images::ImageError;
+use trompe_metrics::MetricError;
 use trompe_models::ModelError;
 use trompe_snapshots::SnapshotError;
 use trompe_train::{RecipeError, TrainError};
@@ -102,6 +103,16 @@ impl From<trompe::Error> for Failure {
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
         Self::from_diagnostic(exit_of_image(&error), error)
+    }
+}
+
+impl From<MetricError> for Failure {
+    fn from(error: MetricError) -> Self {
+        let exit = match error {
+            MetricError::TooFew { .. } => Exit::Data,
+            _ => Exit::Failed,
+        };
+        Self::from_diagnostic(exit, error)
     }
 }
 

@@ -14,9 +14,10 @@ use crate::failure::{Exit, Failure};
 /// Which part of a set of images to use, and how to read it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SourceArguments {
-    /// Which part of the set
-    #[arg(long, value_enum, default_value_t = SplitName::HeldOut)]
-    split: SplitName,
+    /// Which part of the set; without it held-out, or train where generated images are compared with
+    /// it
+    #[arg(long, value_enum)]
+    split: Option<SplitName>,
     /// Only the first so many images of it
     #[arg(short = 'n', long = "number", value_parser = clap::value_parser!(u64).range(1..))]
     number: Option<u64>,
@@ -62,6 +63,17 @@ impl SourceArguments {
         session: &Session,
         most: Option<usize>,
     ) -> Result<Images, Failure> {
+        self.open_split(locator, session, most, Split::HeldOut)
+    }
+
+    /// The same for a use whose split, where the user did not say, is `usual`.
+    pub(crate) fn open_split(
+        &self,
+        locator: Option<&str>,
+        session: &Session,
+        most: Option<usize>,
+        usual: Split,
+    ) -> Result<Images, Failure> {
         let recipe = session.description().recipe.get("data").cloned();
         let own = recipe.and_then(|data| serde_json::from_value::<DataRecipe>(data).ok());
         let locator = match (locator, &own) {
@@ -88,7 +100,10 @@ impl SourceArguments {
             None => (Crop::default(), Filter::default()),
         };
         let prepared = Prepared::new(source, session.image(), crop, filter)?;
-        let selection = Selection::new(prepared.source().as_ref(), self.split.into())?;
+        let selection = Selection::new(
+            prepared.source().as_ref(),
+            self.split.map_or(usual, Split::from),
+        )?;
         let asked = self
             .number
             .map(|number| usize::try_from(number).unwrap_or(usize::MAX));
@@ -105,6 +120,11 @@ impl Images {
     /// The set, its size and preparation.
     pub(crate) fn prepared(&self) -> &Prepared {
         &self.prepared
+    }
+
+    /// Which of them, and how many at most.
+    pub(crate) fn selection(&self) -> (&Selection, usize) {
+        (&self.selection, self.number)
     }
 
     /// Which part of it.

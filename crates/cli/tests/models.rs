@@ -189,7 +189,7 @@ fn encoded_images_decode_to_their_reconstructions() {
 #[test]
 fn a_gan_says_what_it_cannot_do() {
     let folder = model("dcgan");
-    refused(folder.path(), "evaluate run", 2);
+    refused(folder.path(), "evaluate run --metrics psnr", 2);
     let told = refused(folder.path(), "reconstruct run", 2);
     assert!(told.contains("no encoder"), "{told}");
 }

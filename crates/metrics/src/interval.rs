@@ -46,9 +46,10 @@ impl Interval {
         let middle = (share + square / (2.0 * count)) / (1.0 + square / count);
         let spread = share * (1.0 - share) / count + square / (4.0 * count * count);
         let half = NORMAL * spread.sqrt() / (1.0 + square / count);
+        // Of none and of all, the nearer limit is exact.
         Some(Self {
-            low: (middle - half).max(0.0),
-            high: (middle + half).min(1.0),
+            low: if share == 0.0 { 0.0 } else { middle - half },
+            high: if share == 1.0 { 1.0 } else { middle + half },
         })
     }
 

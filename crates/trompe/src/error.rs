@@ -39,6 +39,11 @@ pub enum Error {
     #[diagnostic(help("take a model that was trained as an autoencoder, such as preset `vae`"))]
     NoEncoder,
 
+    /// The networks make infinite numbers, or none at all.
+    #[error("the model makes images of infinite numbers, or of none at all")]
+    #[diagnostic(help("its training diverged; take an earlier snapshot"))]
+    NotFinite,
+
     /// A latent of another model.
     #[error("a latent of {found} entries was given to a model whose latents have {expected}")]
     #[diagnostic(help("use latents that this model encoded"))]

@@ -81,7 +81,7 @@ impl Session {
     /// An image depends on the model and its seed alone, bit for bit on one device.
     ///
     /// # Errors
-    /// None at present; as [`Session::decode`].
+    /// [`Error::NotFinite`].
     pub fn generate(&self, seeds: &[u64]) -> Result<Vec<Pixels>, Error> {
         self.decode(&self.sample(seeds, 1.0))
     }
@@ -98,7 +98,7 @@ impl Session {
     /// The image of each latent: for a VAE the mean of its likelihood, not a draw from it.
     ///
     /// # Errors
-    /// [`Error::LatentLength`].
+    /// [`Error::LatentLength`], [`Error::NotFinite`].
     pub fn decode(&self, latents: &[Vec<f32>]) -> Result<Vec<Pixels>, Error> {
         let range = self.description.model.value_range();
         self.draw(latents, |images| to_pixels(images, self.image(), range))
@@ -206,6 +206,10 @@ impl Session {
             values.resize(BATCH * entries, 0.0);
             let data = TensorData::new(values, [BATCH, entries]);
             let images = self.forward(Tensor::from_data(data, (&self.device, DType::F32)));
+            // Bytes would hide it: NaN becomes black.
+            if !images.clone().is_finite().all().into_scalar::<bool>() {
+                return Err(Error::NotFinite);
+            }
             drawn.extend(finish(images).into_iter().take(latents.len()));
         }
         Ok(drawn)

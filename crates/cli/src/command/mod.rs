@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod compare;
 mod decode;
 mod doctor;
 mod encode;
@@ -19,7 +20,7 @@ use crate::failure::Failure;
 /// Commands that Trompe promises and does not have yet: absent from `--help`, and an error that
 /// says so.
 pub(crate) const NOT_BUILT_YET: &[&str] = &[
-    "prior", "invert", "edit", "compare", "weights", "data", "export", "serve",
+    "prior", "invert", "edit", "weights", "data", "export", "serve",
 ];
 
 /// What to do.
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Interpolate(interpolate::Arguments),
     Traverse(traverse::Arguments),
     Evaluate(evaluate::Arguments),
+    Compare(compare::Arguments),
     Runs(runs::Arguments),
     Doctor(doctor::Arguments),
 }
@@ -49,6 +51,7 @@ impl Command {
             Self::Traverse(arguments) => traverse::run(arguments, console),
             Self::Train(arguments) => train::run(arguments, console),
             Self::Evaluate(arguments) => evaluate::run(arguments, console),
+            Self::Compare(arguments) => compare::run(arguments, console),
             Self::Runs(arguments) => runs::run(arguments, console),
             Self::Doctor(arguments) => doctor::run(arguments, console),
         }

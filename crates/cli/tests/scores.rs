@@ -1,0 +1,111 @@
+//! Scores between sets of images, as a user asks for them.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use trompe::{Channels, ImageSpec, Pixels, save};
+
+/// Runs a command; its exit code, stdout and stderr.
+fn trompe(folder: &Path, line: &str) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_trompe"))
+        .args(line.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn scores(folder: &Path, line: &str) -> Value {
+    let (code, data, told) = trompe(folder, line);
+    assert_eq!(code, Some(0), "{line}: {told}");
+    let told: Value = serde_json::from_str(&data).unwrap();
+    told["scores"].clone()
+}
+
+fn refused(folder: &Path, line: &str, code: i32) -> String {
+    let (found, data, told) = trompe(folder, line);
+    assert_eq!((found, data.as_str()), (Some(code), ""), "{line}: {told}");
+    told
+}
+
+#[test]
+fn a_set_is_at_no_distance_from_itself_and_far_from_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let itself = scores(
+        folder.path(),
+        "compare builtin:digits builtin:digits -n 300 --json",
+    );
+    assert!(itself["frechet"]["value"].as_f64().unwrap() < 1e-9);
+    assert_eq!(itself["recall"]["value"], 1.0);
+    assert_eq!(itself["frechet"]["n_real"], 300);
+    assert!(
+        itself["frechet"]["warning"]
+            .as_str()
+            .unwrap()
+            .contains("300 images are few")
+    );
+    let line = "compare builtin:digits builtin:sprites -n 300 --size 8 --json --table out.md";
+    let other = scores(folder.path(), line);
+    assert!(other["frechet"]["value"].as_f64().unwrap() > 1.0);
+    assert!(other["coverage"]["value"].as_f64().unwrap() < 0.5);
+    let table = std::fs::read_to_string(folder.path().join("out.md")).unwrap();
+    assert!(
+        table.contains("| frechet |") && table.contains("random-convolutions"),
+        "{table}"
+    );
+    // The same on one thread.
+    let single = Command::new(env!("CARGO_BIN_EXE_trompe"))
+        .args(line.split_whitespace())
+        .current_dir(folder.path())
+        .env("RAYON_NUM_THREADS", "1")
+        .output()
+        .unwrap();
+    let single: Value = serde_json::from_slice(&single.stdout).unwrap();
+    assert_eq!(single["scores"], other);
+}
+
+/// Writes a folder of images that are all of one value each.
+fn plain(folder: &Path, images: &[(ImageSpec, u8)]) {
+    std::fs::create_dir(folder).unwrap();
+    for (at, (spec, value)) in images.iter().enumerate() {
+        let path = folder.join(format!("{at}.png"));
+        save(&path, &Pixels::filled(*spec, *value), &[]).unwrap();
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let gray = |side| ImageSpec::new(side, side, Channels::Gray);
+    let colour = ImageSpec::new(8, 8, Channels::Rgb);
+    let values = |spec: ImageSpec| (0..9u8).map(|at| (spec, at * 20)).collect::<Vec<_>>();
+    plain(&folder.join("gray"), &values(gray(8)));
+    plain(&folder.join("large"), &values(gray(12)));
+    plain(&folder.join("mixed"), &[(gray(8), 1), (gray(9), 2)]);
+    plain(&folder.join("colour"), &values(colour));
+    plain(&folder.join("one"), &[(gray(8), 1)]);
+    for (line, code, hint) in [
+        ("compare gray large", 3, "--size"),
+        ("compare gray mixed", 3, "`mixed`"),
+        ("compare gray one", 3, "at least 2 images, and there are 1"),
+        ("compare gray nowhere", 3, "does not exist"),
+        ("compare gray gray --table out.txt", 2, ".md"),
+        ("compare gray gray --metrics frechett", 2, "frechet"),
+    ] {
+        let told = refused(folder, line, code);
+        assert!(told.contains(hint), "{line}: {told}");
+    }
+    let brought = scores(
+        folder,
+        "compare gray large --size 8 --metrics frechet --json",
+    );
+    // All images are of one value each, so resizing changes nothing.
+    assert!(brought["frechet"]["value"].as_f64().unwrap() < 1e-6);
+}
