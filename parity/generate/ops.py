@@ -1,7 +1,7 @@
 """Single operations with their gradients, in f64 and f32.
 
 One fixture a family: `ops_conv2d`, `ops_conv_transpose2d`, `ops_linear`, `ops_norm`, `ops_resample`, `ops_pool`, `ops_activation`,
-`ops_loss`. Each holds many cases. The metadata key `cases` is a JSON object: case name -> settings of the operation (`operation`,
+`ops_loss`, `ops_likelihood`. Each holds many cases. The metadata key `cases` is a JSON object: case name -> settings of the operation (`operation`,
 `stride`, ...), so that one loop can run them all.
 
 Tensors of a case (see `fixture.py` for the naming of precisions):
@@ -308,5 +308,65 @@ def loss(seed):
     family.save()
 
 
-for seed, write in enumerate((conv2d, conv_transpose2d, linear, norm, resample, pool, activation, loss), start=51):
+def likelihood(seed):
+    """log p(x|z) of each image `[batch]` from what a decoder gives, `[batch, parameters, height, width]`."""
+    family = Family("likelihood", seed)
+
+    def continuous_bernoulli(parameters, target):
+        return torch.distributions.ContinuousBernoulli(logits=parameters).log_prob(target).flatten(1).sum(1)
+
+    logits = family.randn(3, 2, 3, 4, scale=3.0)
+    logits.view(-1)[:4] = torch.tensor([0.02, -0.05, 0.3, -0.3])
+    target = torch.rand(3, 2, 3, 4, generator=family.draws)
+    family.case("continuous_bernoulli", continuous_bernoulli, {"parameters": logits, "target": target}, {}, "continuous_bernoulli")
+
+    def most_likely_gaussian(parameters, target):
+        squares = (target - parameters) ** 2
+        log_sigma = 0.5 * squares.mean().log()
+        log_sigma = F.softplus(log_sigma + 6.0) - 6.0
+        normal = torch.distributions.Normal(parameters, log_sigma.detach().exp())
+        return normal.log_prob(target).flatten(1).sum(1)
+
+    pixels = {"parameters": family.randn(3, 3, 3, 4), "target": family.randn(3, 3, 3, 4)}
+    family.case("optimal_gaussian", most_likely_gaussian, pixels, {}, "optimal_gaussian")
+
+    def logistic_mixture(components, channels, levels):
+        """The probability of a bin as the plain difference of two sigmoids, mirrored to the side where it does not cancel."""
+
+        def operation(parameters, target):
+            parts = list(parameters.split(components, dim=1))
+            weights = parts.pop(0).softmax(1)
+            means, scales = parts[:channels], [part.clamp(min=-7.0).exp() for part in parts[channels : 2 * channels]]
+            coefficients = [part.tanh() for part in parts[2 * channels :]]
+            mass = weights
+            for later in range(channels):
+                mean = means[later]
+                for earlier in range(later):
+                    mean = mean + coefficients[later * (later - 1) // 2 + earlier] * target[:, earlier : earlier + 1]
+                half = 1.0 / (levels - 1)
+                value = ((target[:, later : later + 1] + 1) / (2 * half)).round() * (2 * half) - 1
+                side = torch.where(mean > value, 1.0, -1.0).to(mean)
+                near, far = (torch.sigmoid(side * (value + side * end * half - mean) / scales[later]) for end in (1.0, -1.0))
+                is_near_open = value * side > 1 - half
+                is_far_open = value * side < half - 1
+                near = torch.where(is_near_open, torch.ones_like(near), near)
+                far = torch.where(is_far_open, torch.zeros_like(far), far)
+                mass = mass * (near - far)
+            return mass.sum(1).log().flatten(1).sum(1)
+
+        numbers = components * (1 + 2 * channels + channels * (channels - 1) // 2)
+        bins = torch.randint(0, levels, (3, channels, 3, 4), generator=family.draws)
+        bins.view(-1)[:4] = torch.tensor([0, levels - 1, 0, levels - 1])
+        inputs = {"parameters": family.randn(3, numbers, 3, 4), "target": 2.0 * bins / (levels - 1) - 1.0}
+        settings = {"components": components, "levels": levels, "channels": channels}
+        family.case(f"logistic_mixture_{channels}_{levels}", operation, inputs, settings, "logistic_mixture")
+
+    logistic_mixture(3, 1, 17)
+    logistic_mixture(4, 3, 256)
+    logistic_mixture(2, 4, 32)
+    family.save()
+
+
+families = (conv2d, conv_transpose2d, linear, norm, resample, pool, activation, loss, likelihood)
+for seed, write in enumerate(families, start=51):
     write(seed)

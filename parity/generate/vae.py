@@ -94,13 +94,13 @@ class ConvDecoder(nn.Module):
 
 
 class Vae(nn.Module):
-    """With `learned_sigma`, `log_sigma` `[1]` is the logarithm of the Gaussian likelihood's standard deviation, one for all pixels."""
+    """With `learned_sigma`, `observation.log_sigma` `[1]` is the logarithm of the Gaussian likelihood's standard deviation, one for all pixels."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, learned_sigma: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self.log_sigma = nn.Parameter(torch.zeros(1)) if learned_sigma else None
+        self.observation = nn.ParameterDict({"log_sigma": torch.zeros(1)} if learned_sigma else {})
 
     def forward(self, images: Tensor, noise: Tensor) -> dict[str, Tensor]:
         mean, log_variance = self.encoder(images)

@@ -4,7 +4,7 @@ Four fixtures, all with three batches of inputs:
 
 - `vae_mlp_step`: MLP 64-32-5, Bernoulli on values in [0, 1], beta 1, batch 4
 - `vae_mlp_step_gaussian`: the same network, Gaussian with fixed standard deviation 0.3 on values in [-1, 1], beta 2.5
-- `vae_mlp_step_learned_sigma`: the same with a learned standard deviation, parameter `log_sigma` `[1]`, and beta 1
+- `vae_mlp_step_learned_sigma`: the same with a learned standard deviation, parameter `observation.log_sigma` `[1]`, and beta 1
 - `vae_conv_step`: 16x16x3, widths 8 and 16, latent 6, Bernoulli, beta 1, batch 4
 
 Tensors (see `fixture.py` for the naming of precisions):
@@ -106,7 +106,7 @@ write(
     shape=(64,),
     latent=5,
     pixel_range=(-1.0, 1.0),
-    likelihood_of=lambda network: gaussian(network.log_sigma),
+    likelihood_of=lambda network: gaussian(network.observation["log_sigma"]),
     beta=1.0,
 )
 write(

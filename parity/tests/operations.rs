@@ -2,8 +2,10 @@
 
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
+use trompe_images::Channels;
+use trompe_layers::{Init, Pass};
 use trompe_losses::{divergence_from_standard_normal, log_likelihood};
-use trompe_models::{Likelihood, Posterior, Sigma};
+use trompe_models::{Likelihood, ObservationModel, Posterior, SharedSigma, Sigma};
 use trompe_ops::{
     Activation, Boundary, Conv2dOptions, ConvTranspose2dOptions, activate, batch_norm_inference,
     batch_norm_training, conv_transpose2d, conv2d, linear,
@@ -244,15 +246,23 @@ fn activations_are_pytorchs() {
 #[test]
 fn losses_are_pytorchs() {
     let alone = |numbers: Tensor<2>| numbers.reshape([-1, 1, 1, 1]);
+    let likelihood_of = |likelihood, parameters: Tensor<4>, images| {
+        let observation = ObservationModel::new(
+            likelihood,
+            Channels::Gray,
+            &Init::blank(&parameters.device()),
+        )
+        .expect("the likelihood is sound");
+        log_likelihood(&observation, parameters, images, &mut Pass::inference())
+    };
     let table = |each: Tensor<1>, like: &Tensor<2>| each.reshape(like.dims());
     compare("ops_loss", |case| match case.operation() {
         "binary_cross_entropy_with_logits" => {
             let logits = case.leaf::<2>("logits");
-            let each = log_likelihood(
+            let each = likelihood_of(
                 Likelihood::Bernoulli,
                 alone(logits.clone()),
                 alone(case.input("target")),
-                None,
             );
             Some(Result {
                 output: -table(each, &logits),
@@ -262,11 +272,10 @@ fn losses_are_pytorchs() {
         "gaussian_negative_log_likelihood" => {
             let mean = case.leaf::<2>("mean");
             let sigma = Sigma::Fixed(case.number("sigma"));
-            let each = log_likelihood(
+            let each = likelihood_of(
                 Likelihood::Gaussian { sigma },
                 alone(mean.clone()),
                 alone(case.input("target")),
-                None,
             );
             Some(Result {
                 output: -table(each, &mean),
@@ -288,5 +297,41 @@ fn losses_are_pytorchs() {
             })
         }
         other => panic!("unknown loss `{other}`"),
+    });
+}
+
+#[test]
+fn likelihoods_are_pytorchs() {
+    compare("ops_likelihood", |case| {
+        let setting = |key| case.number(key) as usize;
+        let (likelihood, channels) = match case.operation() {
+            "continuous_bernoulli" => (Likelihood::ContinuousBernoulli, 2),
+            "optimal_gaussian" => {
+                let sigma = Sigma::Shared(SharedSigma::Optimal);
+                (Likelihood::Gaussian { sigma }, 3)
+            }
+            "logistic_mixture" => {
+                let likelihood = Likelihood::LogisticMixture {
+                    components: setting("components"),
+                    levels: setting("levels") as u16,
+                };
+                (likelihood, setting("channels"))
+            }
+            _ => return None,
+        };
+        let channels = match channels {
+            1 => Channels::Gray,
+            4 => Channels::Rgba,
+            _ => Channels::Rgb,
+        };
+        let parameters = case.leaf::<4>("parameters");
+        let init = Init::blank(&case.device).with_dtype(case.precision.dtype());
+        let observation =
+            ObservationModel::new(likelihood, channels, &init).expect("the likelihood is sound");
+        let (given, target) = (parameters.clone(), case.input("target"));
+        Some(Result {
+            output: log_likelihood(&observation, given, target, &mut Pass::training()),
+            arguments: vec![("parameters", Argument::Map(parameters))],
+        })
     });
 }

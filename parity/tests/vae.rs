@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use trompe_images::{Channels, ImageSpec};
 use trompe_layers::Pass;
 use trompe_losses::EvidenceLowerBound;
-use trompe_models::{Autoencoder, Likelihood, Sigma, VaeConfig, VaeNetwork};
+use trompe_models::{Autoencoder, Likelihood, SharedSigma, Sigma, VaeConfig, VaeNetwork};
 use trompe_parity::{
     Adam, Comparison, Fixture, Precision, distance, gradients_of, values, weights_of,
 };
@@ -59,13 +59,7 @@ fn compare(name: &str, image: ImageSpec, config: &VaeConfig, precision: Precisio
             &device,
         );
         let mut pass = Pass::training();
-        let bound = EvidenceLowerBound::estimate(
-            &vae,
-            config.likelihood,
-            images.clone(),
-            noise.clone(),
-            &mut pass,
-        );
+        let bound = EvidenceLowerBound::estimate(&vae, images.clone(), noise.clone(), &mut pass);
         let loss = bound.loss(beta);
         let gradients = loss.backward();
         losses.extend(values(loss.clone()));
@@ -141,7 +135,7 @@ fn mlp_step_with_gaussian_likelihood_rounds_no_worse_than_pytorchs_in_f32() {
 }
 
 fn compare_learned_sigma(precision: Precision) {
-    let sigma = Sigma::Learned;
+    let sigma = Sigma::Shared(SharedSigma::Learned);
     let config = mlp(32, 5, Likelihood::Gaussian { sigma });
     compare("vae_mlp_step_learned_sigma", MLP_IMAGE, &config, precision);
 }
@@ -194,13 +188,7 @@ fn ten_steps_on_digits(precision: Precision) -> (Fixture, Vec<f64>, BTreeMap<Str
             let pixels = fixture.row("input.pixels", step, [128, 1, 8, 8], precision, &device);
             let noise = fixture.row("input.noise", step, [128, 20], precision, &device);
             let mut pass = Pass::training();
-            let bound = EvidenceLowerBound::estimate(
-                &vae,
-                config.likelihood,
-                pixels / 16.0,
-                noise,
-                &mut pass,
-            );
+            let bound = EvidenceLowerBound::estimate(&vae, pixels / 16.0, noise, &mut pass);
             let loss = bound.loss(1.0);
             vae = adam.update(vae.clone(), &loss.backward());
             values(loss)[0]

@@ -77,7 +77,7 @@ impl Pass {
 
     /// Moves a stored state towards what was measured. A state that is visited
     /// twice in one pass moves twice.
-    pub(crate) fn follow(&mut self, state: &Param<Tensor<1>>, measured: Tensor<1>) {
+    pub fn follow(&mut self, state: &Param<Tensor<1>>, measured: Tensor<1>) {
         let current = match self.statistics.0.remove(&state.id) {
             Some(current) => current,
             None => state.val(),

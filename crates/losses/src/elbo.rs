@@ -3,7 +3,7 @@
 use crate::{divergence_from_standard_normal, log_likelihood};
 use burn::tensor::Tensor;
 use trompe_layers::Pass;
-use trompe_models::{Autoencoder, Likelihood, Posterior, Vae};
+use trompe_models::{Autoencoder, Posterior, Vae};
 
 /// The two parts of `ELBO(x) = E_q[log p(x|z)] - KL(q(z|x) || p(z))`, estimated
 /// with one latent for each image (Kingma and Welling 2014, equation 10).
@@ -23,18 +23,11 @@ impl EvidenceLowerBound {
     /// # Shapes
     /// - images: `[batch, channels, height, width]`, in the likelihood's value range
     /// - noise:  `[batch, latent]`, standard normal
-    pub fn estimate(
-        vae: &Vae,
-        likelihood: Likelihood,
-        images: Tensor<4>,
-        noise: Tensor<2>,
-        pass: &mut Pass,
-    ) -> Self {
+    pub fn estimate(vae: &Vae, images: Tensor<4>, noise: Tensor<2>, pass: &mut Pass) -> Self {
         let posterior = vae.encode(images.clone(), pass);
         let parameters = vae.decode(posterior.sample(noise), pass);
-        let log_sigma = vae.log_sigma.as_ref().map(|sigma| sigma.val());
         Self {
-            log_likelihood: log_likelihood(likelihood, parameters, images, log_sigma),
+            log_likelihood: log_likelihood(&vae.observation, parameters, images, pass),
             divergence: divergence_from_standard_normal(&posterior),
             posterior,
         }

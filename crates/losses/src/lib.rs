@@ -10,7 +10,7 @@ mod divergence;
 mod elbo;
 mod gradient_penalty;
 mod lecam;
-mod reconstruction;
+mod likelihood;
 
 pub use adversarial::AdversarialLoss;
 pub use divergence::divergence_from_standard_normal;
@@ -19,11 +19,20 @@ pub use gradient_penalty::{
     UnitPenalty, around, between, squared_lengths, unit_penalty, zero_centred_penalty,
 };
 pub use lecam::lecam;
-pub use reconstruction::log_likelihood;
+pub use likelihood::log_likelihood;
 
 use burn::tensor::{Tensor, activation::log_sigmoid};
 
 /// `log(1 + exp(x))`, without overflow and with slope 1/2 at 0.
 fn softplus<const D: usize>(logits: Tensor<D>) -> Tensor<D> {
     -log_sigmoid(-logits)
+}
+
+/// `coefficients[0] + coefficients[1] x + ...` by Horner's rule.
+fn polynomial<const D: usize>(x: Tensor<D>, coefficients: &[f64]) -> Tensor<D> {
+    let mut sum = x.zeros_like();
+    for &coefficient in coefficients.iter().rev() {
+        sum = sum * x.clone() + coefficient;
+    }
+    sum
 }

@@ -19,8 +19,9 @@ pub struct NegativeElbo {
     /// those of bytes (256 levels across the value range).
     pub bits_per_dim: f64,
     /// Whether the value bounds the negative logarithm of a probability: a
-    /// Bernoulli likelihood of binary images. A cross-entropy of gray values and
-    /// a density at bytes do not, and compare only with themselves.
+    /// logistic mixture, or a Bernoulli likelihood of binary images. A
+    /// cross-entropy of gray values and a density at bytes do not, and compare
+    /// only with themselves.
     pub is_likelihood: bool,
     /// `-log p(x|z)`.
     pub reconstruction: f64,
@@ -42,7 +43,6 @@ pub struct NegativeElbo {
 /// What `batches` fails with.
 pub fn negative_elbo<E>(
     vae: &Vae,
-    likelihood: Likelihood,
     batches: impl Iterator<Item = Result<Tensor<4>, E>>,
     draws: usize,
     seed: u64,
@@ -64,8 +64,8 @@ pub fn negative_elbo<E>(
             let rows = (count..count + batch).map(|image| (image * draws + draw) as u64);
             let noise = rows_of(&noise, rows, latent, &images.device());
             let parameters = vae.decode(posterior.sample(noise), &mut pass);
-            let log_sigma = vae.log_sigma.as_ref().map(|sigma| sigma.val());
-            let log_likelihood = log_likelihood(likelihood, parameters, images.clone(), log_sigma);
+            let log_likelihood =
+                log_likelihood(&vae.observation, parameters, images.clone(), &mut pass);
             reconstruction -= total(log_likelihood.unsqueeze_dim(1)) / draws as f64;
         }
         count += batch;
@@ -74,15 +74,20 @@ pub fn negative_elbo<E>(
     let (reconstruction, kl) = (reconstruction / images, kl / images);
     let value = reconstruction + kl;
     // A density over [-1, 1] becomes one over bytes 0 to 255: 127.5 of them to a unit.
-    let offset = match likelihood {
-        Likelihood::Bernoulli => 0.0,
+    let offset = match vae.observation.likelihood() {
+        Likelihood::Bernoulli | Likelihood::LogisticMixture { .. } => 0.0,
+        Likelihood::ContinuousBernoulli => 255f64.log2(),
         Likelihood::Gaussian { .. } => 127.5f64.log2(),
     };
     Ok(NegativeElbo {
         value,
         unit: "nats/image".to_owned(),
         bits_per_dim: value / (samples as f64 * LN_2) + offset,
-        is_likelihood: likelihood == Likelihood::Bernoulli && is_binary,
+        is_likelihood: match vae.observation.likelihood() {
+            Likelihood::Bernoulli => is_binary,
+            Likelihood::LogisticMixture { .. } => true,
+            Likelihood::ContinuousBernoulli | Likelihood::Gaussian { .. } => false,
+        },
         reconstruction,
         kl,
         draws,

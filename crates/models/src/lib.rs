@@ -22,4 +22,7 @@ pub use gan::{
     GeneratorConfig, InputGradient,
 };
 pub use pixels::{to_pixels, to_tensor};
-pub use vae::{Autoencoder, Likelihood, Posterior, Sigma, Vae, VaeConfig, VaeNetwork};
+pub use vae::{
+    Autoencoder, Likelihood, LogisticMixture, ObservationModel, Posterior, SharedSigma, Sigma, Vae,
+    VaeConfig, VaeNetwork,
+};

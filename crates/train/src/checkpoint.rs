@@ -161,7 +161,6 @@ fn load(
             average,
             mut optimizer,
             objective,
-            likelihood,
         } => {
             let vae = load_tensors(vae, take("model"))?;
             optimizer.restore(&vae, counts("optimizer"), take("optimizer"));
@@ -170,7 +169,6 @@ fn load(
                 vae,
                 optimizer,
                 objective,
-                likelihood,
             }
         }
         Trainee::Gan {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use trompe_data::{Prepared, Selection};
 use trompe_images::Scale;
 use trompe_metrics::negative_elbo;
-use trompe_models::{Model, ModelConfig, to_tensor};
+use trompe_models::{Model, to_tensor};
 
 /// Latents drawn for each image; the noise of the estimate is then far below a nat.
 const DRAWS: usize = 20;
@@ -23,9 +23,7 @@ pub(crate) fn held_out(
     held_out: Option<&Selection>,
     device: &Device,
 ) -> Result<BTreeMap<String, Score>, TrainError> {
-    let (Model::Vae(vae), ModelConfig::Vae(config), Some(held_out)) =
-        (model, &recipe.model, held_out)
-    else {
+    let (Model::Vae(vae), Some(held_out)) = (model, held_out) else {
         return Ok(BTreeMap::new());
     };
     let scale = Scale::new(recipe.model.value_range(), images.levels());
@@ -37,7 +35,7 @@ pub(crate) fn held_out(
         }
         Ok::<_, TrainError>(to_tensor(&bytes, recipe.data.image, &scale, device))
     });
-    let elbo = negative_elbo(vae, config.likelihood, batches, DRAWS, recipe.seed)?;
+    let elbo = negative_elbo(vae, batches, DRAWS, recipe.seed)?;
     let value = elbo.value;
     let mut details = match serde_json::to_value(elbo) {
         Ok(serde_json::Value::Object(details)) => details,

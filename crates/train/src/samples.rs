@@ -7,7 +7,7 @@ use std::path::Path;
 use trompe_data::{Prepared, Selection};
 use trompe_images::{Grid, Pixels, Scale, save};
 use trompe_layers::Pass;
-use trompe_models::{Autoencoder, Generator, Model, ModelConfig, to_pixels, to_tensor};
+use trompe_models::{Autoencoder, Generator, Model, to_pixels, to_tensor};
 use trompe_random::Stream;
 
 use crate::recipe::Recipe;
@@ -20,12 +20,9 @@ pub(crate) fn generated(model: &Model, recipe: &Recipe, device: &Device) -> Vec<
     let streams = Stream::new(recipe.seed, "samples");
     let latents = normal(&streams, 0, [ROWS * COLUMNS, recipe.model.latent()], device);
     let mut pass = Pass::inference();
-    let images = match (model, &recipe.model) {
-        (Model::Vae(vae), ModelConfig::Vae(config)) => {
-            config.likelihood.mean(vae.decode(latents, &mut pass))
-        }
-        (Model::Gan(gan), _) => gan.generator.generate(latents, &mut pass),
-        (Model::Vae(_), ModelConfig::Gan(_)) => unreachable!("the model was built from its recipe"),
+    let images = match model {
+        Model::Vae(vae) => vae.mean_image(latents, &mut pass),
+        Model::Gan(gan) => gan.generator.generate(latents, &mut pass),
     };
     to_pixels(images, recipe.data.image, recipe.model.value_range())
 }
@@ -38,7 +35,7 @@ pub(crate) fn reconstructions(
     held_out: &Selection,
     device: &Device,
 ) -> Result<Vec<Pixels>, TrainError> {
-    let (Model::Vae(vae), ModelConfig::Vae(config)) = (model, &recipe.model) else {
+    let Model::Vae(vae) = model else {
         return Ok(Vec::new());
     };
     let count = held_out.len().min(ROWS * COLUMNS / 2);
@@ -54,7 +51,7 @@ pub(crate) fn reconstructions(
     let tensor = to_tensor(&bytes, recipe.data.image, &scale, device);
     let mut pass = Pass::inference();
     let latents = vae.encode(tensor, &mut pass).mean;
-    let copies = config.likelihood.mean(vae.decode(latents, &mut pass));
+    let copies = vae.mean_image(latents, &mut pass);
     let copies = to_pixels(copies, recipe.data.image, recipe.model.value_range());
     Ok(originals
         .into_iter()

@@ -10,8 +10,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 use trompe_layers::{Init, Pass};
+use trompe_losses::EvidenceLowerBound;
 use trompe_models::gan::GeneratorNetwork;
-use trompe_models::{Autoencoder, Gan, Generator, Likelihood, Model, ModelConfig, ModelError, Vae};
+use trompe_models::{Gan, Generator, Model, ModelError, Vae};
 use trompe_ops::{Collective, RankLost};
 use trompe_random::Stream;
 
@@ -23,7 +24,6 @@ pub(crate) enum Trainee {
         average: Option<Vae>,
         optimizer: Adam,
         objective: VaeObjective,
-        likelihood: Likelihood,
     },
     /// Two players and the average of the generator's weights.
     Gan {
@@ -78,15 +78,14 @@ impl Trainee {
         let model = recipe.model.init(recipe.data.image, &init)?;
         let averages = recipe.training.average_half_life > 0;
         let adam = |config| Adam::new(config, recipe.training.clip);
-        Ok(match (model, &recipe.model, &recipe.objective) {
-            (Model::Vae(vae), ModelConfig::Vae(config), Objective::Vae(objective)) => Self::Vae {
+        Ok(match (model, &recipe.objective) {
+            (Model::Vae(vae), Objective::Vae(objective)) => Self::Vae {
                 average: averages.then(|| vae.valid()),
                 vae,
                 optimizer: adam(objective.optimizer),
                 objective: objective.clone(),
-                likelihood: config.likelihood,
             },
-            (Model::Gan(gan), _, Objective::Gan(objective)) => Self::Gan {
+            (Model::Gan(gan), Objective::Gan(objective)) => Self::Gan {
                 average: averages.then(|| gan.generator.valid()),
                 gan,
                 optimizers: step::gan::Optimizers {
@@ -163,17 +162,15 @@ impl Trainee {
                 average,
                 mut optimizer,
                 objective,
-                likelihood,
             } => {
                 let round = rounds.next().expect("a step has a batch");
                 let (vae, report) =
-                    step::vae::step(vae, &mut optimizer, &objective, likelihood, round, &moment)?;
+                    step::vae::step(vae, &mut optimizer, &objective, round, &moment)?;
                 let trainee = Self::Vae {
                     average: average.map(|average| average::follow(average, &vae, decay)),
                     vae,
                     optimizer,
                     objective,
-                    likelihood,
                 };
                 (trainee, report)
             }
@@ -218,8 +215,7 @@ impl Trainee {
                 for (index, images) in batches.enumerate() {
                     let mut pass = Pass::estimating(index);
                     let noise = draw(index, images.dims()[0]);
-                    let posterior = vae.encode(images, &mut pass);
-                    vae.decode(posterior.sample(noise), &mut pass);
+                    EvidenceLowerBound::estimate(&vae, images, noise, &mut pass);
                     let statistics = pass.into_statistics();
                     if statistics.is_empty() {
                         break;

@@ -6,9 +6,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use trompe_images::{ImageSpec, Pixels, Scale};
 use trompe_latent::{Ends, Sensitivity, path, sample, traverse};
 use trompe_layers::Pass;
-use trompe_models::{
-    Autoencoder, Generator, Model, ModelConfig, Vae, VaeConfig, to_pixels, to_tensor,
-};
+use trompe_models::{Autoencoder, Generator, Model, ModelConfig, Vae, to_pixels, to_tensor};
 use trompe_snapshots::{Description, Snapshot};
 
 use crate::Error;
@@ -109,7 +107,7 @@ impl Session {
     /// # Errors
     /// [`Error::NoEncoder`], [`Error::ImageKind`].
     pub fn encode(&self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, Error> {
-        let (vae, config) = self.autoencoder()?;
+        let vae = self.autoencoder()?;
         let spec = self.image();
         if let Some(other) = images.iter().find(|image| image.spec() != spec) {
             return Err(Error::ImageKind {
@@ -117,14 +115,17 @@ impl Session {
                 expected: spec,
             });
         }
-        let scale = Scale::new(config.likelihood.value_range(), self.description.levels);
+        let scale = Scale::new(
+            vae.observation.likelihood().value_range(),
+            self.description.levels,
+        );
         let mut latents = Vec::with_capacity(images.len());
         for images in images.chunks(BATCH) {
             let mut bytes: Vec<u8> = images.iter().flat_map(Pixels::bytes).copied().collect();
             bytes.resize(BATCH * spec.samples(), 0);
             let batch = to_tensor(&bytes, spec, &scale, &self.device);
             let posterior = vae.encode(batch, &mut Pass::inference());
-            latents.extend(rows(posterior.mean, config.latent).take(images.len()));
+            latents.extend(rows(posterior.mean, self.latent_entries()).take(images.len()));
         }
         Ok(latents)
     }
@@ -220,21 +221,16 @@ impl Session {
     /// - returns: `[batch, channels, height, width]` in the model's value range
     fn forward(&self, latents: Tensor<2>) -> Tensor<4> {
         let mut pass = Pass::inference();
-        match (&self.model, &self.description.model) {
-            (Model::Vae(vae), ModelConfig::Vae(config)) => {
-                config.likelihood.mean(vae.decode(latents, &mut pass))
-            }
-            (Model::Gan(gan), _) => gan.generator.generate(latents, &mut pass),
-            (Model::Vae(_), ModelConfig::Gan(_)) => {
-                unreachable!("a configuration builds networks of its own family")
-            }
+        match &self.model {
+            Model::Vae(vae) => vae.mean_image(latents, &mut pass),
+            Model::Gan(gan) => gan.generator.generate(latents, &mut pass),
         }
     }
 
-    fn autoencoder(&self) -> Result<(&Vae, &VaeConfig), Error> {
-        match (&self.model, &self.description.model) {
-            (Model::Vae(vae), ModelConfig::Vae(config)) => Ok((vae, config)),
-            _ => Err(Error::NoEncoder),
+    fn autoencoder(&self) -> Result<&Vae, Error> {
+        match &self.model {
+            Model::Vae(vae) => Ok(vae),
+            Model::Gan(_) => Err(Error::NoEncoder),
         }
     }
 
@@ -263,7 +259,8 @@ mod tests {
     use trompe_images::{Channels, Levels};
     use trompe_layers::Init;
     use trompe_models::{
-        DiscriminatorConfig, GanConfig, GeneratorConfig, Likelihood, Sigma, VaeNetwork,
+        DiscriminatorConfig, GanConfig, GeneratorConfig, Likelihood, SharedSigma, Sigma, VaeConfig,
+        VaeNetwork,
     };
 
     fn families() -> [ModelConfig; 4] {
@@ -285,7 +282,7 @@ mod tests {
             vae(Likelihood::Bernoulli, VaeNetwork::Mlp { hidden: vec![30] }),
             vae(
                 Likelihood::Gaussian {
-                    sigma: Sigma::Learned,
+                    sigma: Sigma::Shared(SharedSigma::Learned),
                 },
                 VaeNetwork::Conv { widths: vec![5, 7] },
             ),

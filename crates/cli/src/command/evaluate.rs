@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
-use trompe::{ModelConfig, Session};
+use trompe::Session;
 use trompe_data::Split;
 use trompe_images::{Pixels, Scale};
 use trompe_metrics::{Fidelity, NegativeElbo, negative_elbo};
@@ -253,19 +253,20 @@ fn elbo(
     draws: usize,
     console: &Console,
 ) -> Result<NegativeElbo, Failure> {
-    let (Model::Vae(vae), ModelConfig::Vae(config)) =
-        (session.model(), &session.description().model)
-    else {
+    let Model::Vae(vae) = session.model() else {
         unreachable!("GANs were sent away");
     };
-    let scale = Scale::new(config.likelihood.value_range(), images.prepared().levels());
+    let scale = Scale::new(
+        vae.observation.likelihood().value_range(),
+        images.prepared().levels(),
+    );
     let batches = images.groups(AT_A_TIME, console).map(|group| {
         let bytes: Vec<u8> = group?.iter().flat_map(Pixels::bytes).copied().collect();
         Ok::<_, Failure>(to_tensor(&bytes, session.image(), &scale, session.device()))
     });
     // The seed of the run, so that the score is the one that training reported.
     let seed = session.description().recipe["seed"].as_u64().unwrap_or(0);
-    let elbo = negative_elbo(vae, config.likelihood, batches, draws, seed)?;
+    let elbo = negative_elbo(vae, batches, draws, seed)?;
     if elbo.n == 0 {
         return Err(nothing_usable());
     }

@@ -96,7 +96,14 @@ struct DecoderBlock {
 }
 
 impl ConvDecoder {
-    pub(super) fn new(image: ImageSpec, widths: &[usize], latent: usize, init: &Init) -> Self {
+    /// A decoder with `outputs` parameters for each pixel.
+    pub(super) fn new(
+        image: ImageSpec,
+        outputs: usize,
+        widths: &[usize],
+        latent: usize,
+        init: &Init,
+    ) -> Self {
         let stages = widths.len();
         let sides = sides(image, stages);
         let up = |channels: [usize; 2], stage: usize, init: &Init| {
@@ -128,7 +135,7 @@ impl ConvDecoder {
                 &init.at("input"),
             ),
             blocks,
-            output: up([widths[0], image.channels.count()], 0, &init.at("output")),
+            output: up([widths[0], outputs], 0, &init.at("output")),
             bottom,
         }
     }

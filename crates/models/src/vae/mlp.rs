@@ -48,39 +48,44 @@ impl MlpEncoder {
 pub(super) struct MlpDecoder {
     hidden: Vec<Linear>,
     output: Linear,
+    /// `[parameters of a pixel, height, width]`
     #[module(skip)]
-    image: ImageSpec,
+    shape: [usize; 3],
 }
 
 impl MlpDecoder {
-    pub(super) fn new(image: ImageSpec, hidden: &[usize], latent: usize, init: &Init) -> Self {
+    /// A decoder with `outputs` parameters for each pixel.
+    pub(super) fn new(
+        image: ImageSpec,
+        outputs: usize,
+        hidden: &[usize],
+        latent: usize,
+        init: &Init,
+    ) -> Self {
         let (hidden, width) = dense_stack(latent, hidden.iter().rev().copied(), init);
+        let shape = [outputs, image.height as usize, image.width as usize];
         Self {
             hidden,
             output: Linear::new(
                 width,
-                image.samples(),
+                shape.iter().product(),
                 Initialization::FanIn,
                 &init.at("output"),
             ),
-            image,
+            shape,
         }
     }
 
     pub(super) fn forward(&self, latents: Tensor<2>) -> Tensor<4> {
         let [batch, _] = latents.dims();
+        let [outputs, height, width] = self.shape;
         let mut features = latents;
         for layer in &self.hidden {
             features = layer.forward(features, Activation::Relu);
         }
         self.output
             .forward(features, Activation::Identity)
-            .reshape([
-                batch,
-                self.image.channels.count(),
-                self.image.height as usize,
-                self.image.width as usize,
-            ])
+            .reshape([batch, outputs, height, width])
     }
 }
 

@@ -7,21 +7,25 @@
 
 mod conv;
 mod likelihood;
+mod logistic_mixture;
 mod mlp;
+mod observation;
 mod posterior;
 
-pub use likelihood::{Likelihood, Sigma};
+pub use likelihood::{Likelihood, SharedSigma, Sigma};
+pub use logistic_mixture::LogisticMixture;
+pub use observation::ObservationModel;
 pub use posterior::Posterior;
 
 use crate::ModelError;
 use crate::error::{check_number, check_size};
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::Tensor;
 use conv::{ConvDecoder, ConvEncoder};
 use mlp::{MlpDecoder, MlpEncoder};
 use serde::{Deserialize, Serialize};
 use trompe_images::ImageSpec;
-use trompe_layers::{Fill, Init, Pass};
+use trompe_layers::{Init, Pass};
 
 /// Encoder, decoder and likelihood of a VAE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,7 +67,8 @@ pub trait Autoencoder {
     ///
     /// # Shapes
     /// - latents: `[batch, latent]`
-    /// - returns: `[batch, channels, height, width]`
+    /// - returns: `[batch, parameters, height, width]`, as many parameters as
+    ///   [`ObservationModel::parameters`] says
     fn decode(&self, latents: Tensor<2>, pass: &mut Pass) -> Tensor<4>;
 }
 
@@ -72,8 +77,8 @@ pub trait Autoencoder {
 pub struct Vae {
     encoder: Encoder,
     decoder: Decoder,
-    /// Logarithm of the likelihood's standard deviation where that is learned, `[1]`.
-    pub log_sigma: Option<Param<Tensor<1>>>,
+    /// How the decoder's output explains an image.
+    pub observation: ObservationModel,
 }
 
 #[derive(Module, Debug)]
@@ -97,6 +102,9 @@ impl VaeConfig {
         check_size(image)?;
         check_number("model.vae.latent", self.latent, "20")?;
         let (to_latent, from_latent) = (init.at("encoder"), init.at("decoder"));
+        let observation =
+            ObservationModel::new(self.likelihood, image.channels, &init.at("observation"))?;
+        let outputs = observation.parameters();
         let (encoder, decoder) = match &self.network {
             VaeNetwork::Mlp { hidden } => {
                 for &width in hidden {
@@ -104,7 +112,13 @@ impl VaeConfig {
                 }
                 (
                     Encoder::Mlp(MlpEncoder::new(image, hidden, self.latent, &to_latent)),
-                    Decoder::Mlp(MlpDecoder::new(image, hidden, self.latent, &from_latent)),
+                    Decoder::Mlp(MlpDecoder::new(
+                        image,
+                        outputs,
+                        hidden,
+                        self.latent,
+                        &from_latent,
+                    )),
                 )
             }
             VaeNetwork::Conv { widths } => {
@@ -126,30 +140,33 @@ impl VaeConfig {
                 }
                 (
                     Encoder::Conv(ConvEncoder::new(image, widths, self.latent, &to_latent)),
-                    Decoder::Conv(ConvDecoder::new(image, widths, self.latent, &from_latent)),
+                    Decoder::Conv(ConvDecoder::new(
+                        image,
+                        outputs,
+                        widths,
+                        self.latent,
+                        &from_latent,
+                    )),
                 )
             }
-        };
-        let log_sigma = match self.likelihood {
-            Likelihood::Gaussian {
-                sigma: Sigma::Learned,
-            } => Some(init.parameter("log_sigma", [1], Fill::Constant(0.0))),
-            Likelihood::Gaussian {
-                sigma: Sigma::Fixed(sigma),
-            } if !(sigma.is_finite() && sigma > 0.0) => {
-                return Err(ModelError::Number {
-                    key: "model.vae.likelihood.gaussian.sigma",
-                    value: sigma.to_string(),
-                    suggestion: "\"learned\"",
-                });
-            }
-            _ => None,
         };
         Ok(Vae {
             encoder,
             decoder,
-            log_sigma,
+            observation,
         })
+    }
+}
+
+impl Vae {
+    /// The mean image of each latent: what is shown.
+    ///
+    /// # Shapes
+    /// - latents: `[batch, latent]`
+    /// - returns: `[batch, channels, height, width]`, in the likelihood's value range
+    pub fn mean_image(&self, latents: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
+        let parameters = self.decode(latents, pass);
+        self.observation.mean(parameters)
     }
 }
 

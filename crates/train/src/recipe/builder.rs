@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use trompe_data::{LabelChoice, OpenOptions, Prepared, Source, open};
 use trompe_images::ImageSpec;
 use trompe_layers::Init;
-use trompe_models::ModelConfig;
+use trompe_models::{Likelihood, ModelConfig, VaeConfig};
 
 /// The layers of a recipe, lowest first.
 #[derive(Debug, Clone)]
@@ -121,6 +121,7 @@ impl RecipeBuilder {
         check(&recipe)?;
         let DataRecipe { crop, filter, .. } = recipe.data;
         let images = Prepared::new(source, image, crop, filter)?;
+        self.refuse_other_levels(&recipe, images.levels().count())?;
         Ok(Resolved { recipe, images })
     }
 
@@ -204,6 +205,20 @@ impl RecipeBuilder {
             }
         }
         Ok(())
+    }
+
+    /// Probabilities of bins mean something only where the images' values are the bins.
+    fn refuse_other_levels(&self, recipe: &Recipe, count: u16) -> Result<(), RecipeError> {
+        match &recipe.model {
+            ModelConfig::Vae(VaeConfig {
+                likelihood: Likelihood::LogisticMixture { levels, .. },
+                ..
+            }) if *levels != count => Err(self.value_error(
+                "model.vae.likelihood.logistic-mixture.levels",
+                &format!("samples of these images take {count} values: `levels = {count}`"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// An error at the topmost place where `path`, or what it lies in, was written.

@@ -11,7 +11,7 @@ use crate::optimizer::Adam;
 use crate::recipe::VaeObjective;
 use burn::tensor::Tensor;
 use trompe_losses::EvidenceLowerBound;
-use trompe_models::{Likelihood, Vae};
+use trompe_models::Vae;
 use trompe_ops::RankLost;
 
 /// Encodes the round's images, draws latents with its noise, decodes, compares, improves.
@@ -19,7 +19,6 @@ pub(crate) fn step(
     vae: Vae,
     optimizer: &mut Adam,
     objective: &VaeObjective,
-    likelihood: Likelihood,
     round: Round,
     moment: &Moment,
 ) -> Result<(Vae, StepReport), RankLost> {
@@ -27,8 +26,7 @@ pub(crate) fn step(
     let mut gradients = Gathered::default();
     let mut report = StepReport::default();
     for part in round.parts {
-        let bound =
-            EvidenceLowerBound::estimate(&vae, likelihood, part.images, part.noise, &mut pass);
+        let bound = EvidenceLowerBound::estimate(&vae, part.images, part.noise, &mut pass);
         let loss = bound.loss(objective.beta.at(moment.seen));
         gradients.add(&vae, loss.backward());
 
