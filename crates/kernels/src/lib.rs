@@ -1,7 +1,7 @@
 //! Fast f32 arithmetic on plain slices: matrix products, convolutions and what surrounds them, for one CPU.
 //!
 //! Data is channels-last, `[batch, height, width, channels]`; each operation writes into a slice of the caller's. What
-//! instructions to use is decided at run time ([`isa`]), work is shared by rayon's pool ([`parallel`]), and results
+//! instructions to use is decided at run time ([`isa`]), work is shared by a team of threads ([`parallel`]), and results
 //! have the same bits on any number of threads. Nothing here knows about tensors, gradient tapes or models.
 
 #![expect(
@@ -35,6 +35,7 @@ pub mod oracle;
 mod panels;
 mod plan;
 mod rows;
+mod team;
 #[cfg(test)]
 mod test_data;
 mod tile;

@@ -1,23 +1,25 @@
-//! Tasks over rayon's pool, handed out one at a time.
+//! Tasks over the machine's threads, handed out one at a time.
 //!
-//! The caller cuts the work, from the sizes alone and never from the thread count; the pool only decides who
+//! The caller cuts the work, from the sizes alone and never from the thread count; chance only decides who
 //! runs which piece. So results have the same bits on one thread and on many, as long as each task writes its own
 //! piece and partial sums are combined in the order of the tasks, not of their completion.
 
+use crate::team;
 use std::marker::PhantomData;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many threads share the work: those of the pool that the caller is in, else of rayon's global one.
+/// How many threads share the work: as many as rayon's pool has that the caller is in, else its global one.
 pub fn threads() -> usize {
     rayon::current_num_threads()
 }
 
 /// Runs `task(0)` to `task(count - 1)`, each once, in no fixed order.
 ///
-/// Free threads take the next index as they come, so tasks may differ in cost. With one task, or one thread in the
-/// pool, everything runs in order on the calling thread. The pool is the one the caller is installed in, else rayon's
-/// global one; the caller works too, so that a pool of two occupies two cores and not three.
+/// Free threads take the next index as they come, so tasks may differ in cost. With one task, or one [thread](threads),
+/// everything runs in order on the calling thread. The caller works too, so that two threads occupy two cores and not
+/// three. The others are a team of our own, which takes up work faster than a pool that has gone to sleep; while
+/// another call has the team, rayon's pool stands in.
 pub fn for_each(count: usize, task: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
     on_threads(count, || {
@@ -99,6 +101,9 @@ fn on_threads(tasks: usize, work: impl Fn() + Sync) {
     if threads <= 1 {
         return work();
     }
+    if team::run(threads - 1, &work) {
+        return;
+    }
     rayon::in_place_scope(|scope| {
         for _ in 1..threads {
             scope.spawn(|_| work());
@@ -133,6 +138,39 @@ mod tests {
                     .all(|visit| visit.load(Ordering::Relaxed) == 1)
             );
         }
+    }
+
+    #[test]
+    fn callers_do_not_wait_for_each_other() {
+        let total = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        pool(3).install(|| {
+                            for_each(5, |index| {
+                                total.fetch_add(index, Ordering::Relaxed);
+                            });
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(total.into_inner(), 4 * 200 * 10);
+    }
+
+    #[test]
+    fn work_comes_in_time_after_a_long_pause() {
+        pool(2).install(|| {
+            for pause in [0, 50, 150, 1000] {
+                std::thread::sleep(std::time::Duration::from_micros(pause));
+                let total = AtomicUsize::new(0);
+                for_each(100, |index| {
+                    total.fetch_add(index, Ordering::Relaxed);
+                });
+                assert_eq!(total.into_inner(), 4950);
+            }
+        });
     }
 
     #[test]

@@ -27,19 +27,30 @@ struct Tap {
 }
 
 impl Axis {
-    /// Half as many pixels (rounded down), each `[1, 3, 3, 1] / 8` of the four around it.
+    /// Half as many pixels (rounded up), each `[1, 3, 3, 1] / 8` of the four around it.
     ///
     /// The smoothing of StyleGAN2 and R3GAN: `[1, 2, 1]` against aliasing times the box `[1, 1]`, one pixel of padding.
     pub fn smooth_half(input: usize, boundary: Boundary) -> Self {
         let weights = [0.125, 0.375, 0.375, 0.125];
         Self::new(
             input,
-            (0..input / 2).map(|output| {
+            (0..input.div_ceil(2)).map(|output| {
                 let window = weights.into_iter().enumerate();
                 window.map(move |(at, weight)| (2 * output as isize - 1 + at as isize, weight))
             }),
             boundary,
         )
+    }
+
+    /// Half as many pixels (rounded up), each the mean of two; an odd line's last one of a pixel and a zero.
+    ///
+    /// Transposed and times 2 it copies each pixel twice.
+    pub fn box_half(input: usize) -> Self {
+        let outputs = (0..input.div_ceil(2)).map(|output| {
+            let window = [2 * output as isize, 2 * output as isize + 1];
+            window.into_iter().map(|at| (at, 0.5))
+        });
+        Self::new(input, outputs, Boundary::Zero)
     }
 
     /// Twice as many pixels: the transpose of [`Axis::smooth_half`], times 2 so that a constant stays one.
@@ -158,6 +169,12 @@ impl Axis {
             outputs.into_iter().map(Vec::into_iter),
             Boundary::Zero,
         )
+    }
+
+    /// The same times a factor.
+    pub fn scaled(mut self, factor: f32) -> Self {
+        self.taps.iter_mut().for_each(|tap| tap.weight *= factor);
+        self
     }
 
     fn taps(&self, output: usize) -> &[Tap] {
@@ -370,7 +387,7 @@ mod tests {
             ] {
                 let input = uniform(1, batch * size[0] * size[1] * channels);
                 let output = apply(&Resample::smooth_half(size, boundary), channels, &input);
-                let half = size.map(|pixels| pixels / 2);
+                let half = size.map(|pixels| pixels.div_ceil(2));
                 let sources = planes(&input, size[0] * size[1], channels);
                 for (source, found) in sources.zip(planes(&output, half[0] * half[1], channels)) {
                     for (index, found) in found.into_iter().enumerate() {

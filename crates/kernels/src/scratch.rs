@@ -84,6 +84,27 @@ impl Drop for Borrowed {
     }
 }
 
+/// `len` floats with leftovers of earlier uses in them, for a result that will be written from end to end: zeroing it
+/// first would be a pass over the memory for nothing.
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+pub fn unfilled(len: usize) -> Vec<f32> {
+    let mut values = Vec::<f32>::with_capacity(len);
+    // SAFETY: the block holds `len` floats. The assembly does nothing, but to the compiler it is code that knows where
+    // the block is and may have written all of it, so whatever bytes lie there count as written; every pattern of 32
+    // bits is a float.
+    unsafe {
+        std::arch::asm!("/* {0} */", in(reg) values.as_mut_ptr(), options(nostack, preserves_flags));
+        values.set_len(len);
+    }
+    values
+}
+
+/// `len` floats to be written from end to end; zeros here, where no assembly can vouch for what lies in memory.
+#[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
+pub fn unfilled(len: usize) -> Vec<f32> {
+    vec![0.0; len]
+}
+
 /// Frees what the calling thread keeps.
 pub fn release() {
     FREE.take();
@@ -124,6 +145,15 @@ mod tests {
         release();
         let first = with(5000, |floats| floats.as_ptr() as usize);
         assert_eq!(with(4000, |floats| floats.as_ptr() as usize), first);
+    }
+
+    #[test]
+    fn unfilled_memory_is_as_long_as_asked_and_ours_to_write() {
+        for len in [0, 1, 100_000] {
+            let mut values = unfilled(len);
+            values.fill(2.0);
+            assert_eq!(values, vec![2.0; len]);
+        }
     }
 
     #[test]

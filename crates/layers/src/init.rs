@@ -3,6 +3,7 @@
 use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 use std::fmt::Display;
+use trompe_ops::arrange;
 use trompe_random::Stream;
 
 /// How one parameter starts.
@@ -168,7 +169,8 @@ impl Init {
             }
         };
         let data = TensorData::new(values, Shape::new(shape));
-        Tensor::from_data(data.convert_dtype(self.dtype), (&self.device, self.dtype))
+        let data = data.convert_dtype(self.dtype);
+        arrange(Tensor::from_data(data, (&self.device, self.dtype)))
     }
 
     fn stream(&self, seed: u64, name: &str) -> Stream {

@@ -24,7 +24,6 @@
 //! of one image's score with respect to that image alone is not what a penalty
 //! on each image means.
 
-use crate::resample::crop;
 use crate::{Activation, Boundary, Conv2d, ConvTranspose2dOptions, Linear};
 use burn::tensor::Tensor;
 use trompe_ops::conv_transpose2d;
@@ -84,26 +83,19 @@ impl Conv2d {
     }
 }
 
-/// What a cotangent of a leaky ReLU's output is at its input. The slopes are
-/// constants, as the second derivative is zero wherever there is one.
-///
-/// # Shapes
-/// - cotangent, output, returns: any, equal
-pub fn leaky_relu_input_gradient<const D: usize>(
-    cotangent: Tensor<D>,
-    output: Tensor<D>,
-    slope: f64,
-) -> Tensor<D> {
-    // With a positive slope the output has the sign of the input; at zero the lower slope, as in PyTorch.
-    let output = output.detach();
-    let is_low = output.clone().lower_equal_elem(0.0);
-    cotangent * output.ones_like().mask_fill(is_low, slope)
+/// The part of the given side whose upper left corner is at `[row, column]`.
+fn crop(features: Tensor<4>, [row, column]: [usize; 2], [height, width]: [usize; 2]) -> Tensor<4> {
+    let [_, _, rows, columns] = features.dims();
+    if [rows, columns] == [height, width] {
+        return features;
+    }
+    features.narrow(2, row, height).narrow(3, column, width)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Conv2dOptions, Init, Initialization, activate};
+    use crate::{Conv2dOptions, Init, Initialization, activate, leaky_relu_input_gradient};
     use burn::tensor::{DType, Device, TensorData};
     use trompe_random::Stream;
 

@@ -16,8 +16,7 @@ mod input_gradient;
 mod linear;
 mod parameters;
 mod pass;
-mod pooling;
-mod resample;
+mod residual;
 mod spectral_norm;
 
 pub use attention::{Attention, AttentionInPass, AttentionTape};
@@ -25,16 +24,16 @@ pub use batch_norm::BatchNorm;
 pub use conv_transpose2d::ConvTranspose2d;
 pub use conv2d::Conv2d;
 pub use init::{Fill, Init, Initialization};
-pub use input_gradient::leaky_relu_input_gradient;
 pub use linear::Linear;
 pub use parameters::{
     MapParameters, Misfit, VisitParameters, load_tensors, map_parameters, parameter_count,
     to_tensors, visit_parameters,
 };
 pub use pass::{Pass, Statistics};
-pub use pooling::{average_pool, average_pool_input_gradient, nearest_upsample};
-pub use resample::{downsample, downsample_input_gradient, upsample};
+pub use residual::Bottleneck;
 pub use spectral_norm::{BoundedConv2d, BoundedLinear, WeightBound};
 pub use trompe_ops::{
     Activation, Alone, Boundary, Collective, Conv2dOptions, ConvTranspose2dOptions, activate,
+    average_pool, average_pool_input_gradient, downsample, downsample_input_gradient,
+    leaky_relu_input_gradient, nearest_upsample, upsample,
 };

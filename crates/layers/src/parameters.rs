@@ -3,6 +3,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use std::collections::BTreeMap;
+use trompe_ops::arrange;
 
 /// Looks at every parameter and state of a model, in a fixed order.
 pub trait VisitParameters {
@@ -103,7 +104,7 @@ pub fn load_tensors<M: Module>(
                 Some(data) if data.shape().to_vec() == expected => {
                     return parameter.map(|old| {
                         let tensor = Tensor::from_data(data, (&old.device(), old.dtype()));
-                        tensor.set_require_grad(old.is_require_grad())
+                        arrange(tensor).set_require_grad(old.is_require_grad())
                     });
                 }
                 Some(data) => Misfit::Shape {

@@ -3,6 +3,7 @@
 use crate::cpu::{self, Buffer, Cpu, Operation};
 use burn::tensor::{Tensor, activation};
 use trompe_kernels::activation::Kept;
+use trompe_kernels::scratch::unfilled;
 
 pub use trompe_kernels::activation::Activation;
 
@@ -36,6 +37,65 @@ pub(crate) fn composed<const D: usize>(features: Tensor<D>, function: Activation
     }
 }
 
+/// What a cotangent of a leaky ReLU's output is at its input. The slopes are
+/// constants, as the second derivative is zero wherever there is one.
+///
+/// # Shapes
+/// - cotangent, output, returns: any, equal
+pub fn leaky_relu_input_gradient<const D: usize>(
+    cotangent: Tensor<D>,
+    output: Tensor<D>,
+    slope: f64,
+) -> Tensor<D> {
+    if cpu::serves(&cotangent) && cpu::serves(&output) {
+        let slopes = Slopes {
+            of: Activation::LeakyRelu(slope),
+            output: Buffer::as_it_lies(cpu::storage(output)),
+        };
+        return cpu::run(slopes, [cotangent.into()]);
+    }
+    input_gradient_composed(cotangent, output, slope)
+}
+
+/// [`leaky_relu_input_gradient`] from Burn's own operations.
+pub(crate) fn input_gradient_composed<const D: usize>(
+    cotangent: Tensor<D>,
+    output: Tensor<D>,
+    slope: f64,
+) -> Tensor<D> {
+    // With a positive slope the output has the sign of the input; at zero the lower slope, as in PyTorch.
+    let output = output.detach();
+    let is_low = output.clone().lower_equal_elem(0.0);
+    cotangent * output.ones_like().mask_fill(is_low, slope)
+}
+
+/// Multiplies by an activation's slopes where it gave `output`.
+#[derive(Debug, Clone)]
+struct Slopes {
+    of: Activation,
+    output: Buffer,
+}
+
+impl Slopes {
+    fn times(&self, cotangent: Cpu) -> Cpu {
+        let mut product = self.output.alike(cotangent);
+        self.of.backward(self.output.values(), product.values_mut());
+        product.into_tensor()
+    }
+}
+
+impl Operation<1> for Slopes {
+    type Kept = ();
+
+    fn forward(&self, [cotangent]: [Cpu; 1], _: bool) -> (Cpu, ()) {
+        (self.times(cotangent), ())
+    }
+
+    fn backward(&self, (): (), gradient: Cpu, _: [bool; 1]) -> [Option<Cpu>; 1] {
+        [Some(self.times(gradient))]
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Activate(Activation);
 
@@ -50,7 +110,7 @@ impl Operation<1> for Activate {
             self.0.forward(features.values_mut());
             return (features.clone().into_tensor(), features);
         }
-        let mut values = vec![0.0; features.values().len()];
+        let mut values = unfilled(features.values().len());
         self.0.forward_into(features.values(), &mut values);
         let output = features.with_values(values);
         let kept = if needs_input {

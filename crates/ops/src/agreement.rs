@@ -20,7 +20,7 @@ pub(crate) fn uniform(seed: u64, len: usize) -> Vec<f64> {
 pub(crate) struct Leaves(Vec<Tensor<1>>);
 
 impl Leaves {
-    fn new(lens: &[usize], dtype: DType) -> Self {
+    pub(crate) fn new(lens: &[usize], dtype: DType) -> Self {
         let device = Device::flex().autodiff();
         let leaf = |(seed, len): (usize, &usize)| {
             let data = TensorData::new(uniform(seed as u64 + 1, *len), [*len]);

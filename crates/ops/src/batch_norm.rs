@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use std::sync::{Arc, OnceLock};
 use trompe_kernels::norm::ChannelSums;
 use trompe_kernels::norm::batch::{BatchNorm, Moments};
+use trompe_kernels::scratch::unfilled;
 
 /// What a training-mode batch norm returns.
 #[derive(Debug)]
@@ -201,7 +202,7 @@ impl Operation<3> for Normalise {
             Buffer::of(bias, layout::VECTOR),
         ];
         let features = &inputs[0];
-        let mut values = vec![0.0; features.values().len()];
+        let mut values = unfilled(features.values().len());
         self.kernel(&inputs)
             .forward(self.moments(features), features.values(), &mut values);
         (features.with_values(values).into_tensor(), inputs)

@@ -54,7 +54,7 @@ impl Conv2dOptions {
 
 impl Conv2dOptions {
     /// In the words of the kernels.
-    fn geometry(&self, features: [usize; 4], weight: [usize; 4]) -> Conv2d {
+    pub(crate) fn geometry(&self, features: [usize; 4], weight: [usize; 4]) -> Conv2d {
         let [_, channels_in, height, width] = features;
         let [channels_out, _, kernel_height, kernel_width] = weight;
         let (zero, circular) = (kernel::Boundary::Zero, kernel::Boundary::Circular);
@@ -162,7 +162,7 @@ pub fn conv2d(
 }
 
 /// [`conv2d`] from Burn's own operations.
-fn conv2d_composed(
+pub(crate) fn conv2d_composed(
     features: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
@@ -225,7 +225,7 @@ pub fn conv_transpose2d(
 }
 
 /// [`conv_transpose2d`] from Burn's own operations.
-fn conv_transpose2d_composed(
+pub(crate) fn conv_transpose2d_composed(
     features: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,

@@ -3,6 +3,7 @@
 use crate::cpu::{self, Buffer, Cpu, Operation, layout};
 use burn::tensor::{Tensor, activation::log_sigmoid};
 use trompe_kernels::likelihood;
+use trompe_kernels::scratch::unfilled;
 
 /// The log-likelihood of each image under independent Bernoulli variables:
 /// `sum x l - softplus(l)` for targets `x` and logits `l`, in nats.
@@ -55,7 +56,7 @@ impl Operation<2> for Bernoulli {
         _: [bool; 2],
     ) -> [Option<Cpu>; 2] {
         let outer = Buffer::of(gradient, layout::VECTOR);
-        let mut slopes = vec![0.0; logits.values().len()];
+        let mut slopes = unfilled(logits.values().len());
         likelihood::bernoulli_gradient(
             outer.values(),
             logits.values(),

@@ -25,12 +25,11 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use trompe_images::ImageSpec;
 use trompe_layers::{
-    Activation, Conv2d, Conv2dOptions, Fill, Init, Initialization, Linear, Pass, downsample,
-    downsample_input_gradient, leaky_relu_input_gradient, upsample,
+    Activation, Bottleneck, Conv2d, Conv2dOptions, Fill, Init, Initialization, Linear, Pass,
+    downsample, downsample_input_gradient, upsample,
 };
 
 const SLOPE: f64 = 0.2;
-const LEAKY: Activation = Activation::LeakyRelu(SLOPE);
 /// Channels inside a block for one outside.
 const EXPANSION: usize = 2;
 /// Channels that a 3x3 kernel sees.
@@ -64,19 +63,11 @@ pub struct R3Discriminator {
 /// Blocks at one side.
 #[derive(Module, Debug)]
 struct Stage {
-    blocks: Vec<Block>,
+    blocks: Vec<Bottleneck>,
     /// Where the neighbour at the smaller side has another width: before the
     /// generator's doubling into this stage, after the discriminator's halving
     /// out of it.
     change: Option<Conv2d>,
-}
-
-/// `x + project(mix(expand(x)))`, leaky ReLU after the first two.
-#[derive(Module, Debug)]
-struct Block {
-    expand: Conv2d,
-    mix: Conv2d,
-    project: Conv2d,
 }
 
 impl R3Generator {
@@ -233,7 +224,7 @@ impl Stage {
         let change = || pointwise([inputs, outputs], 1.0, &init.at("change")).without_bias();
         Self {
             blocks: (0..blocks)
-                .map(|index| Block::new(width, depth, &init.at("blocks").at(index)))
+                .map(|index| block(width, depth, &init.at("blocks").at(index)))
                 .collect(),
             change: (inputs != outputs).then(change),
         }
@@ -251,56 +242,26 @@ impl Stage {
 struct StageTape {
     /// `[height, width]` of the stage's features.
     side: [usize; 2],
-    blocks: Vec<BlockTape>,
+    /// Outputs of the two activations of each block.
+    blocks: Vec<[Tensor<4>; 2]>,
 }
 
-/// Outputs of a block's two activations, whose signs are the slopes; detached.
-struct BlockTape {
-    expanded: Tensor<4>,
-    mixed: Tensor<4>,
-}
-
-impl Block {
-    fn new(width: usize, depth: usize, init: &Init) -> Self {
-        let wide = EXPANSION * width;
-        // Damped by the number of blocks and closed by a zero, so that depth does not blow up
-        // what passes (Fixup, Zhang et al. 2019).
-        let damped = (2.0 / (1.0 + SLOPE * SLOPE)).sqrt() * (depth as f64).powf(-0.25);
-        let grouped = Conv2dOptions {
-            groups: wide / GROUP,
-            ..Conv2dOptions::new(1, 1)
-        };
-        let mix = gain(damped, GROUP * 9);
-        Self {
-            expand: pointwise([width, wide], damped, &init.at("expand")),
-            mix: Conv2d::new([wide, wide], [3, 3], grouped, mix, &init.at("mix")),
-            project: pointwise([wide, width], 0.0, &init.at("project")).without_bias(),
-        }
-    }
-
-    fn forward(&self, features: Tensor<4>) -> (Tensor<4>, BlockTape) {
-        let expanded = self.expand.forward(features.clone(), LEAKY);
-        let tape = expanded.clone().detach();
-        let mixed = self.mix.forward(expanded, LEAKY);
-        let tape = BlockTape {
-            expanded: tape,
-            mixed: mixed.clone().detach(),
-        };
-        (
-            features + self.project.forward(mixed, Activation::Identity),
-            tape,
-        )
-    }
-
-    fn input_gradient(&self, cotangent: Tensor<4>, tape: BlockTape) -> Tensor<4> {
-        let [_, _, height, width] = cotangent.dims();
-        let side = [height, width];
-        let branch = self.project.input_gradient(cotangent.clone(), side);
-        let branch = leaky_relu_input_gradient(branch, tape.mixed, SLOPE);
-        let branch = self.mix.input_gradient(branch, side);
-        let branch = leaky_relu_input_gradient(branch, tape.expanded, SLOPE);
-        cotangent + self.expand.input_gradient(branch, side)
-    }
+fn block(width: usize, depth: usize, init: &Init) -> Bottleneck {
+    let wide = EXPANSION * width;
+    // Damped by the number of blocks and closed by a zero, so that depth does not blow up
+    // what passes (Fixup, Zhang et al. 2019).
+    let damped = (2.0 / (1.0 + SLOPE * SLOPE)).sqrt() * (depth as f64).powf(-0.25);
+    let grouped = Conv2dOptions {
+        groups: wide / GROUP,
+        ..Conv2dOptions::new(1, 1)
+    };
+    let mix = gain(damped, GROUP * 9);
+    Bottleneck::new(
+        pointwise([width, wide], damped, &init.at("expand")),
+        Conv2d::new([wide, wide], [3, 3], grouped, mix, &init.at("mix")),
+        pointwise([wide, width], 0.0, &init.at("project")).without_bias(),
+        SLOPE,
+    )
 }
 
 /// Weights with deviation `gain / sqrt(fan_in)`.

@@ -11,6 +11,7 @@ use super::{Input, Operation, run};
 use burn::tensor::Tensor;
 use trompe_kernels::activation::{Activation, Kept as KeptByActivation};
 use trompe_kernels::conv2d::{self as kernel, Epilogue, Prepared};
+use trompe_kernels::scratch::unfilled;
 use trompe_kernels::{Conv2d, bias};
 
 /// `activation(conv(features, weight) + bias)`, or transposed.
@@ -24,8 +25,9 @@ pub(crate) struct Convolution {
     weight: Order,
 }
 
+/// Which way features go through it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Direction {
+pub(crate) enum Direction {
     Forward,
     Transposed,
 }
@@ -71,8 +73,28 @@ impl Convolution {
         }
     }
 
-    /// The linear part, in one direction or the other.
-    fn convolve(
+    /// The linear part alone.
+    pub(crate) fn linear(&self, direction: Direction, source: &Buffer, weight: &Buffer) -> Buffer {
+        self.convolve(direction, source, weight, Epilogue::default())
+    }
+
+    /// The linear part, plus something of the result's shape.
+    pub(crate) fn plus(
+        &self,
+        direction: Direction,
+        source: &Buffer,
+        weight: &Buffer,
+        addend: &Buffer,
+    ) -> Buffer {
+        let epilogue = Epilogue {
+            addend: Some(addend.values()),
+            ..Epilogue::default()
+        };
+        self.convolve(direction, source, weight, epilogue)
+    }
+
+    /// The linear part, in one direction or the other, and what the epilogue says.
+    pub(crate) fn convolve(
         &self,
         direction: Direction,
         source: &Buffer,
@@ -95,7 +117,7 @@ impl Convolution {
             ),
         };
         let batch = source.values().len() / source_len;
-        let mut target = vec![0.0; batch * height * width * channels];
+        let mut target = unfilled(batch * height * width * channels);
         prepared.run(source.values(), epilogue, &mut target);
         if self.features == layout::ROWS {
             Buffer::new(target, [batch, channels], self.features)
@@ -104,12 +126,18 @@ impl Convolution {
         }
     }
 
-    fn weight_gradient(&self, features: &Buffer, gradient: &Buffer, weight: &Buffer) -> Buffer {
+    /// From features and the gradient of what they became, in the layout of `weight`.
+    pub(crate) fn weight_gradient(
+        &self,
+        features: &Buffer,
+        gradient: &Buffer,
+        weight: &Buffer,
+    ) -> Buffer {
         let (input, output) = match self.direction {
             Direction::Forward => (features, gradient),
             Direction::Transposed => (gradient, features),
         };
-        let mut values = vec![0.0; self.geometry.weights_len()];
+        let mut values = unfilled(self.geometry.weights_len());
         kernel::weight_gradient(&self.geometry, input.values(), output.values(), &mut values);
         weight.with_values(values)
     }
@@ -163,7 +191,7 @@ impl<const N: usize> Operation<N> for Convolution {
         let addend = bias.as_ref().map(Buffer::values);
         let mut activation = None;
         let output = if recorded && self.activation.keeps() == KeptByActivation::Input {
-            let sums = self.convolve(self.direction, &features, &weight, Epilogue::default());
+            let sums = self.linear(self.direction, &features, &weight);
             let mut values = sums.values().to_vec();
             match addend {
                 Some(addend) => bias::forward(self.activation, addend, &mut values),
@@ -203,8 +231,7 @@ impl<const N: usize> Operation<N> for Convolution {
             match input {
                 0 => {
                     let back = self.direction.back();
-                    let features =
-                        self.convolve(back, &gradient, &kept.weight, Epilogue::default());
+                    let features = self.linear(back, &gradient, &kept.weight);
                     Some(features.into_tensor())
                 }
                 1 => {

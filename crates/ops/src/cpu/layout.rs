@@ -9,6 +9,7 @@
 
 use burn::backend::{Flex, TensorMetadata, tensor::FloatTensor};
 use burn::tensor::TensorData;
+use trompe_kernels::parallel;
 
 /// A tensor in the machine's memory: shared storage, shape and strides.
 pub(crate) type Cpu = FloatTensor<Flex>;
@@ -119,4 +120,21 @@ impl Buffer {
         let layout = self.stored.layout().permute(&back);
         self.stored.with_layout(layout)
     }
+}
+
+/// `a + b`, in the order in which `a` lies.
+pub(crate) fn sum(a: Cpu, b: Cpu) -> Cpu {
+    const PIECE: usize = 1 << 14;
+    let mut total = Buffer::as_it_lies(a);
+    let addend = total.alike(b);
+    let pieces = total.values_mut().chunks_mut(PIECE);
+    parallel::for_each_item(
+        pieces.zip(addend.values().chunks(PIECE)),
+        |_, (total, addend)| {
+            for (total, addend) in total.iter_mut().zip(addend) {
+                *total += addend;
+            }
+        },
+    );
+    total.into_tensor()
 }

@@ -6,6 +6,7 @@
 //! (another device, another float type) takes Burn's own operations, whose
 //! gradients Burn knows.
 
+pub(crate) mod bottleneck;
 pub(crate) mod convolution;
 pub(crate) mod layout;
 mod node;

@@ -1,6 +1,6 @@
 //! Recording an operation in Burn's graph of gradients.
 
-use super::Cpu;
+use super::{Cpu, layout};
 use burn::backend::autodiff::{
     checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
     grads::Gradients,
@@ -31,7 +31,11 @@ type Tracked = Autodiff<Flex, NoCheckpointing>;
 /// An input of any rank.
 pub(crate) enum Input {
     Plain(Cpu),
-    Tracked(FloatTensor<Tracked>),
+    Tracked {
+        tensor: FloatTensor<Tracked>,
+        /// A parameter: gradients of all its uses end here.
+        is_leaf: bool,
+    },
 }
 
 impl<const D: usize> From<Tensor<D>> for Input {
@@ -40,7 +44,10 @@ impl<const D: usize> From<Tensor<D>> for Input {
     fn from(tensor: Tensor<D>) -> Self {
         let asked = "the caller asked where the tensor lives";
         if tensor.is_autodiff() {
-            Self::Tracked(tensor.try_into_primitive::<Tracked>().expect(asked))
+            Self::Tracked {
+                is_leaf: tensor.is_require_grad(),
+                tensor: tensor.try_into_primitive::<Tracked>().expect(asked),
+            }
         } else {
             Self::Plain(tensor.try_into_primitive::<Flex>().expect(asked))
         }
@@ -51,7 +58,7 @@ impl Input {
     fn into_storage(self) -> Cpu {
         match self {
             Self::Plain(tensor) => tensor,
-            Self::Tracked(tensor) => tensor.into_primitive(),
+            Self::Tracked { tensor, .. } => tensor.into_primitive(),
         }
     }
 }
@@ -74,11 +81,18 @@ pub(crate) fn run<const N: usize, const D: usize, O: Operation<N>>(
         let inputs = inputs.map(Input::into_storage);
         return Tensor::from_primitive::<Flex>(operation.forward(inputs, false).0);
     }
+    let leaves = inputs.each_ref().map(|input| match input {
+        Input::Tracked {
+            tensor,
+            is_leaf: true,
+        } => Some(tensor.clone()),
+        _ => None,
+    });
     let parts = inputs.map(|input| {
         // A plain tensor beside tracked ones is a constant, as in Burn's own operations.
         let tracked = match input {
             Input::Plain(tensor) => Tracked::from_inner(tensor),
-            Input::Tracked(tensor) => tensor,
+            Input::Tracked { tensor, .. } => tensor,
         };
         tracked.into_parts()
     });
@@ -98,28 +112,52 @@ pub(crate) fn run<const N: usize, const D: usize, O: Operation<N>>(
     {
         OpsKind::Tracked(preparation) => {
             let (output, kept) = operation.forward(inputs, true);
-            preparation.finish((operation, kept), output)
+            let state = State {
+                operation,
+                kept,
+                leaves,
+            };
+            preparation.finish(state, output)
         }
         OpsKind::UnTracked(preparation) => preparation.finish(operation.forward(inputs, false).0),
     };
     Tensor::from_primitive::<Tracked>(output)
 }
 
+/// What the graph keeps of an operation.
+#[derive(Debug, Clone)]
+struct State<const N: usize, O: Operation<N>> {
+    operation: O,
+    kept: O::Kept,
+    /// The inputs that are parameters. Only those: a parameter has no history that
+    /// could not be freed while this state lives.
+    leaves: [Option<FloatTensor<Tracked>>; N],
+}
+
 #[derive(Debug)]
 struct Step<O>(PhantomData<O>);
 
 impl<const N: usize, O: Operation<N>> Backward<Flex, N> for Step<O> {
-    type State = (O, O::Kept);
+    type State = State<N, O>;
 
     fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = gradients.consume::<Flex>(&ops.node);
-        let (operation, kept) = ops.state;
+        let state = ops.state;
         let needed = ops.parents.each_ref().map(Option::is_some);
-        let results = operation.backward(kept, gradient, needed);
-        for (parent, result) in ops.parents.into_iter().zip(results) {
-            if let (Some(parent), Some(result)) = (parent, result) {
-                gradients.register::<Flex>(parent.id, result);
-            }
+        let results = state.operation.backward(state.kept, gradient, needed);
+        let inputs = ops.parents.into_iter().zip(state.leaves);
+        for ((parent, leaf), result) in inputs.zip(results) {
+            let (Some(parent), Some(result)) = (parent, result) else {
+                continue;
+            };
+            // Registering a second gradient adds it in the logical order of the axes, which is not
+            // the memory's: slow, and the optimizer would have to turn the sum around again.
+            let earlier = leaf.and_then(|leaf| leaf.grad_remove(gradients));
+            let sum = match earlier {
+                Some(earlier) => layout::sum(result, earlier),
+                None => result,
+            };
+            gradients.register::<Flex>(parent.id, sum);
         }
     }
 }
