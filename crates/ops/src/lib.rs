@@ -11,6 +11,7 @@ mod adam;
 #[cfg(test)]
 mod agreement;
 mod arrangement;
+mod average;
 mod batch_norm;
 mod bottleneck;
 mod collective;
@@ -18,12 +19,14 @@ mod conv;
 mod cpu;
 mod likelihood;
 mod linear;
+mod pool;
 mod resample;
 mod squared_norm;
 
 pub use activation::{Activation, activate, leaky_relu_input_gradient};
 pub use adam::{AdamState, AdamStep, adam};
 pub use arrangement::arrange;
+pub use average::follow;
 pub use batch_norm::{
     BatchNormOutput, batch_norm_inference, batch_norm_over_ranks, batch_norm_training,
 };
@@ -32,6 +35,7 @@ pub use collective::{Alone, Collective, RankLost};
 pub use conv::{Boundary, Conv2dOptions, ConvTranspose2dOptions, conv_transpose2d, conv2d};
 pub use likelihood::bernoulli_log_likelihood;
 pub use linear::linear;
+pub use pool::{average_pool2d, max_pool2d};
 pub use resample::{
     average_pool, average_pool_input_gradient, downsample, downsample_input_gradient,
     nearest_upsample, upsample,

@@ -6,12 +6,11 @@
 //! al. 2018). Odd sides are allowed: halving rounds up.
 
 use crate::conv::{conv_transpose2d_composed, conv2d_composed};
-use crate::cpu::{self, Buffer, Cpu, Operation, layout};
+use crate::cpu::{self, Resampled};
 use crate::{Activation, Conv2dOptions, ConvTranspose2dOptions};
 use burn::tensor::{Tensor, TensorData};
 use trompe_kernels::Boundary;
 use trompe_kernels::resample::{Axis, Resample};
-use trompe_kernels::scratch::unfilled;
 
 /// What halves a line of pixels.
 #[derive(Debug, Clone, Copy)]
@@ -159,32 +158,6 @@ fn weight_like(features: &Tensor<4>, filter: Filter, gain: f64) -> Tensor<4> {
     let data = TensorData::new(values, [1, 1, line.len(), line.len()]).convert_dtype(dtype);
     let weight: Tensor<4> = Tensor::from_data(data, (&device, dtype));
     weight.expand([features.dims()[1], 1, line.len(), line.len()])
-}
-
-/// A linear map; the gradient goes through its transpose.
-#[derive(Debug, Clone)]
-struct Resampled(Resample);
-
-fn apply(map: &Resample, features: Cpu) -> Cpu {
-    let features = Buffer::of(features, layout::CHANNELS_LAST);
-    let [batch, _, _, channels] = features.dims();
-    let [height, width] = [map.rows.output(), map.columns.output()];
-    let mut values = unfilled(batch * height * width * channels);
-    map.apply(channels, features.values(), &mut values);
-    let dims = [batch, height, width, channels];
-    Buffer::new(values, dims, layout::CHANNELS_LAST).into_tensor()
-}
-
-impl Operation<1> for Resampled {
-    type Kept = ();
-
-    fn forward(&self, [features]: [Cpu; 1], _: bool) -> (Cpu, ()) {
-        (apply(&self.0, features), ())
-    }
-
-    fn backward(&self, (): (), gradient: Cpu, _: [bool; 1]) -> [Option<Cpu>; 1] {
-        [Some(apply(&self.0.transposed(), gradient))]
-    }
 }
 
 #[cfg(test)]

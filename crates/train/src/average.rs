@@ -44,7 +44,7 @@ pub(crate) fn follow<M: Module>(average: M, network: &M, decay: f64) -> M {
                 .and_then(|target| target.downcast::<Tensor<D>>().ok());
             match target {
                 Some(target) => {
-                    parameter.map(|average| average * self.decay + *target * (1.0 - self.decay))
+                    parameter.map(|average| trompe_ops::follow(average, *target, self.decay))
                 }
                 None => parameter,
             }

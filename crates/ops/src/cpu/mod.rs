@@ -10,9 +10,11 @@ pub(crate) mod bottleneck;
 pub(crate) mod convolution;
 pub(crate) mod layout;
 mod node;
+mod resampled;
 
 pub(crate) use layout::{Buffer, Cpu};
 pub(crate) use node::{Input, Operation, run, storage};
+pub(crate) use resampled::Resampled;
 
 use burn::backend::{DispatchDevice, GradientCheckpointingStrategy as Checkpointing};
 use burn::tensor::{DType, Tensor};
