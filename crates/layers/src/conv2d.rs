@@ -21,10 +21,11 @@ impl Conv2d {
     pub fn new(
         [inputs, outputs]: [usize; 2],
         kernel: [usize; 2],
-        options: Conv2dOptions,
+        mut options: Conv2dOptions,
         start: Initialization,
         init: &Init,
     ) -> Self {
+        options.precise |= init.is_precise();
         let fan_in = inputs / options.groups * kernel[0] * kernel[1];
         Self {
             weight: init.parameter(
@@ -65,5 +66,33 @@ impl Conv2d {
     pub fn forward(&self, features: Tensor<4>, activation: Activation) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
         conv2d(features, self.weight.val(), bias, &self.options, activation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+    use trompe_random::Stream;
+
+    #[test]
+    fn precise_layers_do_without_winograd() {
+        let device = Device::flex();
+        let mut values = vec![0.0; 2 * 32 * 8 * 8];
+        Stream::new(1, "features").fill_normal(&mut values);
+        let data = TensorData::new(values, [2, 32, 8, 8]).convert::<f32>();
+        let features = Tensor::<4>::from_data(data, &device);
+        let run = |precise_init: bool, precise_options: bool| {
+            let init = Init::new(0, &device).with_precision(precise_init);
+            let mut options = Conv2dOptions::new(1, 1);
+            options.precise = precise_options;
+            let layer = Conv2d::new([32, 32], [3, 3], options, Initialization::FanIn, &init);
+            layer
+                .forward(features.clone(), Activation::Identity)
+                .into_data()
+        };
+        let precise = run(true, false);
+        assert_eq!(precise, run(false, true));
+        assert_ne!(precise, run(false, false));
     }
 }

@@ -24,10 +24,11 @@ impl ConvTranspose2d {
     pub fn new(
         [inputs, outputs]: [usize; 2],
         kernel: [usize; 2],
-        options: ConvTranspose2dOptions,
+        mut options: ConvTranspose2dOptions,
         start: Initialization,
         init: &Init,
     ) -> Self {
+        options.precise |= init.is_precise();
         let fan_in = outputs / options.groups * kernel[0] * kernel[1];
         Self {
             weight: init.parameter(

@@ -69,6 +69,7 @@ pub struct Init {
     seed: Option<u64>,
     device: Device,
     dtype: DType,
+    precise: bool,
     path: String,
 }
 
@@ -79,6 +80,7 @@ impl Init {
             seed: Some(seed),
             device: device.clone(),
             dtype: DType::F32,
+            precise: false,
             path: String::new(),
         }
     }
@@ -95,6 +97,17 @@ impl Init {
     /// The same with parameters of another float type (f64 for exact checks).
     pub fn with_dtype(self, dtype: DType) -> Self {
         Self { dtype, ..self }
+    }
+
+    /// The same for layers that round as plain sums of products do: their convolutions do
+    /// without Winograd's algorithm (see [`Conv2dOptions::precise`](crate::Conv2dOptions)).
+    pub fn with_precision(self, precise: bool) -> Self {
+        Self { precise, ..self }
+    }
+
+    /// Whether layers round as plain sums of products do.
+    pub(crate) fn is_precise(&self) -> bool {
+        self.precise
     }
 
     /// The same one level down in the tree of modules.

@@ -74,7 +74,8 @@ impl Setting {
 impl Trainee {
     /// Networks as the recipe draws them, untrained.
     pub(crate) fn new(recipe: &Recipe, device: &Device) -> Result<Self, ModelError> {
-        let init = Init::new(recipe.seed, &device.clone().autodiff());
+        let init = Init::new(recipe.seed, &device.clone().autodiff())
+            .with_precision(recipe.training.precise);
         let model = recipe.model.init(recipe.data.image, &init)?;
         let averages = recipe.training.average_half_life > 0;
         let adam = |config| Adam::new(config, recipe.training.clip);
