@@ -8,9 +8,11 @@
 mod adam;
 mod comparison;
 mod fixture;
+mod formula;
 mod model;
 
 pub use adam::Adam;
 pub use comparison::{Comparison, distance};
 pub use fixture::{Fixture, Precision, values};
+pub use formula::{FormulaWeights, image, words};
 pub use model::{gradients_of, weights_of};

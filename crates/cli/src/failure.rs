@@ -24,7 +24,7 @@ pub(crate) enum Exit {
     Usage = 2,
     /// The data cannot be used.
     Data = 3,
-    /// There is no model where one was to be.
+    /// There is no model, or there are no weights of a network, where they were to be.
     Missing = 4,
     /// Training diverged.
     Diverged = 5,
@@ -109,7 +109,14 @@ impl From<ImageError> for Failure {
 impl From<MetricError> for Failure {
     fn from(error: MetricError) -> Self {
         let exit = match error {
-            MetricError::TooFew { .. } => Exit::Data,
+            MetricError::TooFew { .. }
+            | MetricError::Pair { .. }
+            | MetricError::TooSmall { .. } => Exit::Data,
+            MetricError::File(_)
+            | MetricError::UnknownNetwork { .. }
+            | MetricError::OtherNetwork { .. }
+            | MetricError::Unverified { .. }
+            | MetricError::Misfit { .. } => Exit::Missing,
             _ => Exit::Failed,
         };
         Self::from_diagnostic(exit, error)

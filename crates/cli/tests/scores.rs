@@ -11,6 +11,8 @@ fn trompe(folder: &Path, line: &str) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_trompe"))
         .args(line.split_whitespace())
         .current_dir(folder)
+        // No weights that happen to lie on this machine.
+        .env("XDG_CACHE_HOME", folder)
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -108,4 +110,36 @@ fn what_cannot_be_compared_is_refused_with_the_remedy() {
     );
     // All images are of one value each, so resizing changes nothing.
     assert!(brought["frechet"]["value"].as_f64().unwrap() < 1e-6);
+}
+
+#[test]
+fn weights_are_the_published_ones_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let small = include_bytes!("../../../parity/fixtures/published/archive.pth");
+    std::fs::write(folder.join("small.pth"), small).unwrap();
+    std::fs::write(folder.join("half.pth"), &small[..small.len() / 2]).unwrap();
+    std::fs::write(folder.join("page.pth"), "<!DOCTYPE html><title>Not found</title>").unwrap();
+    let line = "compare builtin:digits builtin:digits -n 20";
+    for (more, hint) in [
+        ("--metrics fid", "pt_inception-2015-12-05-6726825d.pth"),
+        ("--metrics precision --features vgg16", "vgg16-397923af.pth"),
+        ("--weights small.pth", "no network that is used here"),
+        ("--weights half.pth", "cut short"),
+        ("--weights page.pth", "web page"),
+        ("--weights nowhere.pth", "nowhere.pth"),
+        ("--weights inception=small.pth", "--unverified-weights"),
+        (
+            "--metrics fid --weights inception=small.pth --unverified-weights",
+            "has no tensor `Conv2d_1a_3x3.conv.weight`",
+        ),
+    ] {
+        let told = refused(folder, &format!("{line} {more}"), 4);
+        assert!(told.contains(hint), "{more}: {told}");
+    }
+    let (code, data, _) = trompe(folder, "weights list --json");
+    assert_eq!(code, Some(0));
+    let list: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(list[0]["name"], "inception");
+    assert!(list[0].get("path").is_none());
 }

@@ -2,6 +2,8 @@
 
 use miette::Diagnostic;
 use thiserror::Error;
+use trompe_images::ImageSpec;
+use trompe_snapshots::SnapshotError;
 
 /// A score that cannot be measured, or a network that cannot be used.
 #[derive(Debug, Error, Diagnostic)]
@@ -47,5 +49,92 @@ pub enum MetricError {
         left: String,
         /// What saw the other.
         right: String,
+    },
+
+    /// Two images that should be compared pixel by pixel.
+    #[error("an image of {left} cannot be compared with one of {right}")]
+    #[diagnostic(help("bring both to one size"))]
+    Pair {
+        /// The one.
+        left: ImageSpec,
+        /// The other.
+        right: ImageSpec,
+    },
+
+    /// Images that a network cannot see.
+    #[error("images of {found} are too small: this score needs {needed} pixels a side")]
+    #[diagnostic(help("leave this score out, or enlarge both sets with `--size {needed}`"))]
+    TooSmall {
+        /// Their size.
+        found: ImageSpec,
+        /// The least that the network takes.
+        needed: u32,
+    },
+
+    /// A file of weights that cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] SnapshotError),
+
+    /// A file of weights of none of the networks.
+    #[error("`{path}` holds the weights of no network that is used here")]
+    #[diagnostic(help("`trompe weights list` names the files that are"))]
+    UnknownNetwork {
+        /// The file.
+        path: String,
+    },
+
+    /// A file of weights of another network.
+    #[error("`{path}` holds the weights of `{found}`, not of `{expected}`")]
+    #[diagnostic(help("`trompe weights list` names the file of each network"))]
+    OtherNetwork {
+        /// The file.
+        path: String,
+        /// Whose weights it holds.
+        found: &'static str,
+        /// Whose it should hold.
+        expected: &'static str,
+    },
+
+    /// A file of weights that is not the published one.
+    #[error(
+        "`{path}` is not the published file of `{name}`: its SHA-256 is {sha256}, not {published}..."
+    )]
+    #[diagnostic(help(
+        "download it again; or say `--unverified-weights`, and every score will say so too"
+    ))]
+    Unverified {
+        /// The file.
+        path: String,
+        /// Its checksum.
+        sha256: String,
+        /// How the right one begins.
+        published: &'static str,
+        /// The network.
+        name: &'static str,
+    },
+
+    /// Weights that do not fit the network.
+    #[error("`{path}` does not fit `{name}`: {reason}")]
+    #[diagnostic(help(
+        "take the file as it was published; no score is measured by half a network"
+    ))]
+    Misfit {
+        /// The file.
+        path: String,
+        /// The network.
+        name: &'static str,
+        /// Which tensor, and how.
+        reason: String,
+    },
+
+    /// A file that holds no statistics.
+    #[error("these are no statistics of features: {reason}")]
+    #[diagnostic(help(
+        "statistics are an `.npz` with arrays `mu` and `sigma`, as pytorch-fid keeps them"
+    ))]
+    Statistics {
+        /// Why not.
+        reason: String,
     },
 }

@@ -18,12 +18,15 @@ mod interval;
 mod judge;
 mod kernel;
 mod linear_algebra;
+mod lpips;
 mod manifold;
 mod memorisation;
 mod moments;
 mod neighbours;
 mod sample;
 mod score;
+mod sliced_wasserstein;
+mod statistics;
 
 pub use elbo::{NegativeElbo, negative_elbo};
 pub use error::MetricError;
@@ -32,11 +35,16 @@ pub use fidelity::{Fidelity, psnr, ssim};
 pub use frechet::{frechet_between, frechet_distance};
 pub use inception_score::inception_score;
 pub use interval::Interval;
-pub use judge::{Judge, PixelComponents, Provenance};
+pub use judge::{
+    Judge, Network, NetworkWeights, PixelComponents, Protocol, Provenance, WEIGHT_FILES, WeightFile,
+};
 pub use kernel::{kernel_between, kernel_distance};
+pub use lpips::Lpips;
 pub use manifold::{DensityCoverage, PrecisionRecall, density_coverage, precision_recall};
 pub use memorisation::{Memorisation, memorisation};
 pub use moments::{Gaussian, Moments};
 pub use neighbours::{Neighbour, nearest};
 pub use sample::Sample;
-pub use score::{SET_METRICS, Score, SetMetric, score_logits, score_sets};
+pub use score::{SET_METRICS, Score, SetMetric, score_inception, score_sets};
+pub use sliced_wasserstein::{SLICED_WASSERSTEIN_IMAGES, SlicedWasserstein, sliced_wasserstein};
+pub use trompe_models::judge::InceptionTap;

@@ -1,8 +1,8 @@
 //! A number with everything that it takes to trust it.
 
 use crate::{
-    Interval, MetricError, Provenance, Sample, density_coverage, frechet_between, inception_score,
-    kernel_between, precision_recall,
+    Interval, Judge, MetricError, Provenance, Sample, density_coverage, frechet_between,
+    inception_score, kernel_between, precision_recall,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -125,19 +125,25 @@ pub fn score_sets(
     Ok(scores)
 }
 
-/// The Inception Score of generated images from their logits.
+/// The Inception Score of generated images, seen by the network of FID.
 ///
 /// # Errors
-/// [`MetricError::TooFew`].
-pub fn score_logits(generated: &Sample) -> Result<Score, MetricError> {
-    let (value, interval) = inception_score(generated.features())?;
+/// [`MetricError::TooFew`], and [`MetricError::Judges`] for a judge that gives no logits.
+pub fn score_inception(judge: &Judge, generated: &Sample) -> Result<Score, MetricError> {
+    let logits = judge
+        .logits(generated.features())?
+        .ok_or_else(|| MetricError::Judges {
+            left: judge.provenance().network.clone(),
+            right: "the Inception Score".to_owned(),
+        })?;
+    let (value, interval) = inception_score(&logits)?;
     Ok(Score {
         value,
         interval: Some(interval),
         provenance: Some(generated.provenance().clone()),
         n_real: 0,
-        n_generated: generated.features().len(),
-        warning: (generated.features().len() < 5000)
+        n_generated: logits.len(),
+        warning: (logits.len() < 5000)
             .then(|| "below 5,000 images the Inception Score is much too low".to_owned()),
     })
 }

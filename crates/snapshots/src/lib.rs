@@ -7,15 +7,19 @@
 //! and trusts nothing: damage, newer formats and tensors that do not fit are errors that name
 //! themselves.
 //!
+//! Weights that others [`Published`] are read from PyTorch's `.pth` files without running them.
+//!
 //! Everything is written by [`write_atomically`]: a file is there whole, or as it was before.
 
 mod atomic;
 mod canonical;
 mod error;
+mod published;
 mod snapshot;
 mod tensor_file;
 
 pub use atomic::{Fault, sweep, with_fault, write_atomically};
 pub use error::SnapshotError;
+pub use published::{Published, PublishedTensor};
 pub use snapshot::{Description, Snapshot};
 pub use tensor_file::TensorFile;

@@ -8,7 +8,9 @@ use trompe_images::Channels;
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::scoring::{self, Canvas, FeatureArguments, ImageSet, Judges, SetScore, TableArguments};
+use crate::scoring::{
+    self, Canvas, FeatureArguments, ImageSet, Judges, SetScore, Shelf, TableArguments,
+};
 use crate::source::SplitName;
 
 /// Score one set of images against another
@@ -21,7 +23,8 @@ use crate::source::SplitName;
                   Examples:\n  \
                   trompe compare photos generated\n  \
                   trompe compare photos.zip generated --size 64 --json\n  \
-                  trompe compare builtin:digits samples.npz --table scores.md"
+                  trompe compare builtin:digits samples.npz --table scores.md\n  \
+                  trompe compare photos generated --metrics fid,kid --protocol clean --weights inception.pth"
 )]
 pub(crate) struct Arguments {
     /// The reference: real images
@@ -30,8 +33,8 @@ pub(crate) struct Arguments {
     /// The images to judge
     #[arg(value_name = "B")]
     judged: String,
-    /// Which scores
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST", default_values_t = EVERYTHING)]
+    /// Which scores; without it, all whose networks are there
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     metrics: Vec<SetScore>,
     #[command(flatten)]
     features: FeatureArguments,
@@ -56,16 +59,6 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     table: TableArguments,
 }
-
-/// What is measured where nothing is asked for.
-const EVERYTHING: [SetScore; 6] = [
-    SetScore::Frechet,
-    SetScore::Kernel,
-    SetScore::Precision,
-    SetScore::Recall,
-    SetScore::Density,
-    SetScore::Coverage,
-];
 
 /// The names of [`Channels`] that images can be brought to.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -99,11 +92,17 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     let (reference, judged) = (open(&arguments.reference)?, open(&arguments.judged)?);
 
     let device = arguments.device.open()?;
-    let judges = Judges::open(&arguments.features, &device, || reference.portions(console))?;
+    let mut shelf = Shelf::open(&arguments.features.weights)?;
+    let wanted = match arguments.metrics.is_empty() {
+        true => scoring::usual(&shelf),
+        false => arguments.metrics.clone(),
+    };
+    let read = || reference.portions(console);
+    let judges = Judges::open(&wanted, &arguments.features, &mut shelf, &device, read)?;
     let mut spec = None;
     let real = judges.measure(reference.len(), reference.alike(canvas, &mut spec, console))?;
     let other = judges.measure(judged.len(), judged.alike(canvas, &mut spec, console))?;
-    let scores = scoring::scores(&arguments.metrics, &real, &other)?;
+    let scores = judges.scores(&real, &other)?;
 
     let title = format!("`{}` against `{}`", arguments.judged, arguments.reference);
     scoring::tell(&arguments.table, &title, &scores, console)?;

@@ -12,7 +12,7 @@ use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::model::ModelArguments;
 use crate::scoring::{
-    self, FeatureArguments, ImageSet, Judges, Progress, SetScore, TableArguments,
+    self, FeatureArguments, ImageSet, Judges, Progress, SetScore, Shelf, TableArguments,
 };
 use crate::source::{Images, SourceArguments};
 
@@ -59,6 +59,12 @@ enum Metric {
     Psnr,
     /// Structural similarity of reconstructions
     Ssim,
+    /// Fréchet distance of the features of Inception, as published; lower is better
+    Fid,
+    /// Kernel distance of the same features; lower is better
+    Kid,
+    /// Certainty and variety of the classes that Inception sees; higher is better
+    InceptionScore,
     /// Fréchet distance of the features' normal distributions; lower is better
     Frechet,
     /// Kernel distance (squared MMD) of the features; lower is better
@@ -83,6 +89,9 @@ impl Metric {
     fn of_sets(self) -> Option<SetScore> {
         match self {
             Self::NegativeElbo | Self::Psnr | Self::Ssim => None,
+            Self::Fid => Some(SetScore::Fid),
+            Self::Kid => Some(SetScore::Kid),
+            Self::InceptionScore => Some(SetScore::InceptionScore),
             Self::Frechet => Some(SetScore::Frechet),
             Self::Kernel => Some(SetScore::Kernel),
             Self::Precision => Some(SetScore::Precision),
@@ -100,7 +109,8 @@ const USUALLY_GENERATED: usize = 10_000;
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failure> {
     let session = arguments.model.open(console)?;
-    let metrics = metrics(arguments, &session)?;
+    let mut shelf = Shelf::open(&arguments.features.weights)?;
+    let metrics = metrics(arguments, &session, &shelf)?;
     let mut scores = Map::new();
     let mut source = None;
     if metrics.iter().any(|metric| metric.is_for_autoencoders()) {
@@ -123,7 +133,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         )?;
         source = Some(images.prepared().source().locator().to_owned());
         scores.extend(score_generated(
-            arguments, &wanted, &session, &images, console,
+            arguments, &wanted, &session, &images, &mut shelf, console,
         )?);
     }
     let source = source.unwrap_or_default();
@@ -151,10 +161,17 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
 }
 
 /// What was asked for, or everything that the model can be given.
-fn metrics(arguments: &Arguments, session: &Session) -> Result<Vec<Metric>, Failure> {
+fn metrics(
+    arguments: &Arguments,
+    session: &Session,
+    shelf: &Shelf,
+) -> Result<Vec<Metric>, Failure> {
     let is_autoencoder = matches!(session.model(), Model::Vae(_));
     if arguments.metrics.is_empty() {
-        let all = Metric::value_variants().iter().copied();
+        let usual = scoring::usual(shelf);
+        let is_usual =
+            |metric: &Metric| metric.of_sets().is_none_or(|score| usual.contains(&score));
+        let all = Metric::value_variants().iter().copied().filter(is_usual);
         return Ok(all
             .filter(|metric| is_autoencoder || !metric.is_for_autoencoders())
             .collect());
@@ -223,13 +240,14 @@ fn score_generated(
     wanted: &[SetScore],
     session: &Session,
     images: &Images,
+    shelf: &mut Shelf,
     console: &Console,
 ) -> Result<Map<String, Value>, Failure> {
     let (selection, number) = images.selection();
     let reference = ImageSet::of(images.prepared().clone(), selection, Some(number));
-    let judges = Judges::open(&arguments.features, session.device(), || {
-        reference.portions(console)
-    })?;
+    let read = || reference.portions(console);
+    let device = session.device();
+    let judges = Judges::open(wanted, &arguments.features, shelf, device, read)?;
     let real = judges.measure(reference.len(), reference.portions(console))?;
     let count = reference.len() as u64;
     let seeds: Vec<u64> = (0..count).collect();
@@ -240,7 +258,7 @@ fn score_generated(
         Ok::<_, Failure>(images)
     });
     let generated = judges.measure(reference.len(), portions)?;
-    let mut scores = scoring::scores(wanted, &real, &generated)?;
+    let mut scores = judges.scores(&real, &generated)?;
     for score in scores.values_mut() {
         score["split"] = reference.split().to_string().into();
     }

@@ -11,6 +11,7 @@ mod reconstruct;
 mod runs;
 mod train;
 mod traverse;
+mod weights;
 
 use clap::Subcommand;
 
@@ -19,9 +20,7 @@ use crate::failure::Failure;
 
 /// Commands that Trompe promises and does not have yet: absent from `--help`, and an error that
 /// says so.
-pub(crate) const NOT_BUILT_YET: &[&str] = &[
-    "prior", "invert", "edit", "weights", "data", "export", "serve",
-];
+pub(crate) const NOT_BUILT_YET: &[&str] = &["prior", "invert", "edit", "data", "export", "serve"];
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -35,6 +34,7 @@ pub(crate) enum Command {
     Traverse(traverse::Arguments),
     Evaluate(evaluate::Arguments),
     Compare(compare::Arguments),
+    Weights(weights::Arguments),
     Runs(runs::Arguments),
     Doctor(doctor::Arguments),
 }
@@ -52,6 +52,7 @@ impl Command {
             Self::Train(arguments) => train::run(arguments, console),
             Self::Evaluate(arguments) => evaluate::run(arguments, console),
             Self::Compare(arguments) => compare::run(arguments, console),
+            Self::Weights(arguments) => weights::run(arguments, console),
             Self::Runs(arguments) => runs::run(arguments, console),
             Self::Doctor(arguments) => doctor::run(arguments, console),
         }

@@ -1,36 +1,59 @@
 //! The networks of a command, and what they saw.
 
+use serde_json::{Map, Value};
 use trompe::{Device, Pixels};
-use trompe_metrics::{Judge, PixelComponents, Sample};
+use trompe_metrics::{
+    Judge, Network, PixelComponents, Sample, SetMetric, score_inception, score_sets,
+};
 
-use super::{FeatureArguments, FeatureName};
+use super::{FeatureArguments, FeatureName, SetScore, Shelf, entry};
 use crate::failure::{Exit, Failure};
 
-/// What sees the images of a command.
+/// What sees the images of a command, and which scores follow from what each sees.
 pub(crate) struct Judges {
-    judge: Judge,
+    panel: Vec<(Judge, Vec<SetScore>)>,
 }
 
-/// What was seen of one set.
+/// What was seen of one set, judge by judge.
 pub(crate) struct Measured {
-    pub(crate) sample: Sample,
+    samples: Vec<Sample>,
 }
 
 impl Judges {
-    /// The judges that are asked for; `reference` is read where they follow from the reference.
+    /// The judges that the wanted scores take; `reference` is read where they follow from the
+    /// reference.
     pub(crate) fn open<Portions>(
+        wanted: &[SetScore],
         arguments: &FeatureArguments,
+        shelf: &mut Shelf,
         device: &Device,
-        reference: impl FnOnce() -> Portions,
+        reference: impl Fn() -> Portions,
     ) -> Result<Self, Failure>
     where
         Portions: Iterator<Item = Result<Vec<Pixels>, Failure>>,
     {
-        let judge = match arguments.features {
-            FeatureName::Random => Judge::random_convolutions(device),
-            FeatureName::Pixels => Judge::pixels(PixelComponents::of(reference())?),
-        };
-        Ok(Self { judge })
+        let mut groups: Vec<(FeatureName, Vec<SetScore>)> = Vec::new();
+        for &score in wanted {
+            let name = seen_by(score, arguments, shelf);
+            match groups.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, scores)) => scores.push(score),
+                None => groups.push((name, vec![score])),
+            }
+        }
+        let mut panel = Vec::new();
+        for (name, scores) in groups {
+            let judge = match name {
+                FeatureName::Random => Judge::random_convolutions(device),
+                FeatureName::Pixels => Judge::pixels(PixelComponents::of(reference())?),
+                FeatureName::Inception => {
+                    let weights = shelf.take(Network::Inception)?;
+                    Judge::inception(weights, arguments.tap, arguments.protocol(), device)?
+                }
+                FeatureName::Vgg16 => Judge::vgg16(shelf.take(Network::Vgg16)?, device)?,
+            };
+            panel.push((judge, scores));
+        }
+        Ok(Self { panel })
     }
 
     /// Looks at a set of about `expected` images.
@@ -39,14 +62,91 @@ impl Judges {
         expected: usize,
         portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
     ) -> Result<Measured, Failure> {
-        let sample = Sample::measure(&self.judge, expected, portions)?;
-        if sample.count() == 0 {
+        let judges = self.panel.iter().map(|(judge, _)| judge);
+        let mut samples: Vec<Sample> = judges
+            .clone()
+            .map(|judge| Sample::new(judge, expected))
+            .collect();
+        let mut count = 0;
+        for portion in portions {
+            let images = portion?;
+            count += images.len();
+            for (judge, sample) in judges.clone().zip(&mut samples) {
+                sample.add(&judge.features(&images)?);
+            }
+        }
+        if count == 0 {
             return Err(Failure::new(
                 Exit::Data,
                 "none of the images can be used",
                 "the lines above say why",
             ));
         }
-        Ok(Measured { sample })
+        Ok(Measured { samples })
+    }
+
+    /// The wanted scores between two sets.
+    pub(crate) fn scores(
+        &self,
+        real: &Measured,
+        generated: &Measured,
+    ) -> Result<Map<String, Value>, Failure> {
+        let mut all = Map::new();
+        let samples = real.samples.iter().zip(&generated.samples);
+        for ((judge, wanted), (real, generated)) in self.panel.iter().zip(samples) {
+            let mut metrics: Vec<SetMetric> =
+                wanted.iter().filter_map(|score| score.metric()).collect();
+            metrics.sort_unstable();
+            metrics.dedup();
+            let found = score_sets(real, generated, &metrics)?;
+            all.extend(found.iter().filter_map(|(name, score)| {
+                // On FID's features the two distances have names of their own, on its other layers they
+                // must not have them.
+                let names = |wanted: &SetScore| match *name {
+                    "fid" | "frechet" => matches!(wanted, SetScore::Fid | SetScore::Frechet),
+                    "kid" | "kernel" => matches!(wanted, SetScore::Kid | SetScore::Kernel),
+                    name => wanted.key() == name,
+                };
+                wanted.iter().any(names).then(|| entry(name, score))
+            }));
+            if wanted.contains(&SetScore::InceptionScore) {
+                all.extend([entry(
+                    "inception_score",
+                    &score_inception(judge, generated)?,
+                )]);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// By which features a score is measured: those that were asked for, else those that it was published
+/// on where their weights are there.
+fn seen_by(score: SetScore, arguments: &FeatureArguments, shelf: &Shelf) -> FeatureName {
+    if SetScore::OF_INCEPTION.contains(&score) {
+        return FeatureName::Inception;
+    }
+    let published = match score {
+        SetScore::Precision | SetScore::Recall => (Network::Vgg16, FeatureName::Vgg16),
+        _ => (Network::Inception, FeatureName::Inception),
+    };
+    match arguments.features {
+        Some(name) => name,
+        None if shelf.has(published.0) => published.1,
+        None => FeatureName::Random,
+    }
+}
+
+/// What is measured where nothing is asked for: FID and its relatives too where their weights are
+/// there.
+pub(crate) fn usual(shelf: &Shelf) -> Vec<SetScore> {
+    let shared = SetScore::WITHOUT_WEIGHTS.into_iter();
+    match shelf.has(Network::Inception) {
+        true => {
+            let others =
+                shared.filter(|score| !matches!(score, SetScore::Frechet | SetScore::Kernel));
+            SetScore::OF_INCEPTION.into_iter().chain(others).collect()
+        }
+        false => shared.collect(),
     }
 }

@@ -4,22 +4,29 @@ mod image_set;
 mod judges;
 mod progress;
 mod table;
+mod weights;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
-use trompe_metrics::{SetMetric, score_sets};
+use trompe_metrics::{InceptionTap, Protocol, SetMetric};
 
 use crate::console::Console;
-use crate::failure::Failure;
 
 pub(crate) use image_set::{Canvas, ImageSet};
-pub(crate) use judges::{Judges, Measured};
+pub(crate) use judges::{Judges, usual};
 pub(crate) use progress::Progress;
 pub(crate) use table::{TableArguments, tell};
+pub(crate) use weights::{Shelf, WeightArguments, weight_folder};
 
 /// Scores that compare two sets of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SetScore {
+    /// Fréchet distance of the features of Inception, as published; lower is better
+    Fid,
+    /// Kernel distance of the same features; lower is better
+    Kid,
+    /// Certainty and variety of the classes that Inception sees; higher is better
+    InceptionScore,
     /// Fréchet distance of the features' normal distributions; lower is better
     Frechet,
     /// Kernel distance (squared MMD) of the features; lower is better
@@ -35,57 +42,104 @@ pub(crate) enum SetScore {
 }
 
 impl SetScore {
-    /// What computes it.
-    fn metric(self) -> SetMetric {
+    /// Those that need no file of weights.
+    pub(crate) const WITHOUT_WEIGHTS: [Self; 6] = [
+        Self::Frechet,
+        Self::Kernel,
+        Self::Precision,
+        Self::Recall,
+        Self::Density,
+        Self::Coverage,
+    ];
+    /// Those that are defined on the network of FID.
+    pub(crate) const OF_INCEPTION: [Self; 3] = [Self::Fid, Self::Kid, Self::InceptionScore];
+
+    /// What computes it from features; none for the Inception Score, which looks at one set.
+    fn metric(self) -> Option<SetMetric> {
         match self {
-            Self::Frechet => SetMetric::Frechet,
-            Self::Kernel => SetMetric::Kernel,
-            Self::Precision | Self::Recall => SetMetric::PrecisionRecall,
-            Self::Density | Self::Coverage => SetMetric::DensityCoverage,
+            Self::Fid | Self::Frechet => Some(SetMetric::Frechet),
+            Self::Kid | Self::Kernel => Some(SetMetric::Kernel),
+            Self::InceptionScore => None,
+            Self::Precision | Self::Recall => Some(SetMetric::PrecisionRecall),
+            Self::Density | Self::Coverage => Some(SetMetric::DensityCoverage),
         }
     }
 
-    /// Whether this is it.
-    fn is_called(self, name: &str) -> bool {
-        let own = self.to_possible_value();
-        own.is_some_and(|value| value.matches(name, false))
+    /// Its name in a table and in JSON.
+    fn key(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().replace('-', "_"))
     }
 }
 
 /// Which eyes see the images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FeatureName {
     /// A convolutional network with fixed random weights: no download, sees textures and colours
-    #[default]
     Random,
     /// The directions in which the pixels of the reference vary most
     Pixels,
+    /// The network of FID; needs its weights
+    Inception,
+    /// The network on which precision and recall were published; needs its weights
+    Vgg16,
+}
+
+/// The names of [`Protocol`]s.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ProtocolName {
+    /// As pytorch-fid resizes and scales
+    #[default]
+    Pytorch,
+    /// As torch-fidelity and the TensorFlow graph do
+    Tf,
+    /// As clean-fid does
+    Clean,
 }
 
 /// How to see images.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct FeatureArguments {
-    /// What the features are that scores compare
+    /// What the features are that scores compare; without it random, or the network that a score was
+    /// published on where its weights are there
+    #[arg(long, value_enum)]
+    features: Option<FeatureName>,
+    /// Whose way of bringing images to Inception
     #[arg(long, value_enum, default_value_t)]
-    features: FeatureName,
+    protocol: ProtocolName,
+    /// Channels of Inception's layer that features are taken from: 64, 192, 768 or 2048
+    #[arg(long, default_value = "2048", value_parser = tap, value_name = "CHANNELS")]
+    tap: InceptionTap,
+    #[command(flatten)]
+    pub(crate) weights: WeightArguments,
 }
 
-/// The wanted scores between what was measured of two sets, in the order of their names.
-pub(crate) fn scores(
-    wanted: &[SetScore],
-    real: &Measured,
-    generated: &Measured,
-) -> Result<Map<String, Value>, Failure> {
-    let mut metrics: Vec<SetMetric> = wanted.iter().map(|score| score.metric()).collect();
-    metrics.sort_unstable();
-    metrics.dedup();
-    let mut scores = Map::new();
-    for (name, score) in score_sets(&real.sample, &generated.sample, &metrics)? {
-        if wanted.iter().any(|wanted| wanted.is_called(name)) {
-            scores.insert(name.to_owned(), json!(score));
+fn tap(text: &str) -> Result<InceptionTap, String> {
+    let taps = [
+        InceptionTap::D64,
+        InceptionTap::D192,
+        InceptionTap::D768,
+        InceptionTap::D2048,
+    ];
+    let found = taps
+        .into_iter()
+        .find(|tap| tap.dimensions().to_string() == text);
+    found.ok_or_else(|| "it is 64, 192, 768 or 2048".to_owned())
+}
+
+impl FeatureArguments {
+    fn protocol(&self) -> Protocol {
+        match self.protocol {
+            ProtocolName::Pytorch => Protocol::Pytorch,
+            ProtocolName::Tf => Protocol::Tf,
+            ProtocolName::Clean => Protocol::Clean,
         }
     }
-    Ok(scores)
+}
+
+/// A score as JSON, under its name.
+fn entry(name: &str, score: &trompe_metrics::Score) -> (String, Value) {
+    (name.to_owned(), json!(score))
 }
 
 /// Warns about each score that should not be trusted.
@@ -93,6 +147,11 @@ pub(crate) fn warn(scores: &Map<String, Value>, console: &Console) {
     for (name, score) in scores {
         if let Some(warning) = score["warning"].as_str() {
             console.say(format_args!("warning: {name}: {warning}"));
+        }
+        if score["verified"] == false {
+            console.say(format_args!(
+                "warning: {name}: by weights that are not the published ones"
+            ));
         }
     }
 }

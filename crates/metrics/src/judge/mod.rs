@@ -1,16 +1,26 @@
 //! From images to features.
 
+mod networks;
 mod pixels;
 mod pooling;
+mod protocol;
+mod published;
 mod random;
 
 use crate::{Features, MetricError};
 use burn::tensor::Device;
+use networks::{FidNetwork, VggNetwork};
 use random::Random;
 use serde::Serialize;
 use trompe_images::Pixels;
+use trompe_models::judge::InceptionTap;
 
 pub use pixels::PixelComponents;
+pub use protocol::Protocol;
+pub use published::{Network, NetworkWeights, WEIGHT_FILES, WeightFile};
+
+/// What scores call the network of FID.
+const FID_NETWORK: &str = "inception-2015-12-05";
 
 /// How features came about: what a score says about them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,7 +38,7 @@ pub struct Provenance {
 impl Provenance {
     /// Whether these are the features that FID and KID are defined on.
     pub(crate) fn is_fid(&self) -> bool {
-        false
+        self.network == FID_NETWORK
     }
 }
 
@@ -43,6 +53,8 @@ pub struct Judge {
 enum Eye {
     Random(Random),
     Pixels(PixelComponents),
+    Inception(Box<FidNetwork>),
+    Vgg(Box<VggNetwork>),
 }
 
 /// Images that pass a network together. Features do not depend on it.
@@ -67,6 +79,50 @@ impl Judge {
         }
     }
 
+    /// The network of FID, at one of its taps, by the protocol of one of the published tools.
+    ///
+    /// # Errors
+    /// [`MetricError::OtherNetwork`], [`MetricError::Misfit`].
+    pub fn inception(
+        weights: NetworkWeights,
+        tap: InceptionTap,
+        protocol: Protocol,
+        device: &Device,
+    ) -> Result<Self, MetricError> {
+        let (network, provenance) = FidNetwork::new(weights, tap, protocol, device)?;
+        Ok(Self {
+            eye: Eye::Inception(Box::new(network)),
+            provenance,
+        })
+    }
+
+    /// VGG16's second dense layer, on which precision and recall were published.
+    ///
+    /// # Errors
+    /// [`MetricError::OtherNetwork`], [`MetricError::Misfit`].
+    pub fn vgg16(weights: NetworkWeights, device: &Device) -> Result<Self, MetricError> {
+        let (network, provenance) = VggNetwork::new(weights, device)?;
+        Ok(Self {
+            eye: Eye::Vgg(Box::new(network)),
+            provenance,
+        })
+    }
+
+    /// The logits of the Inception Score, without bias, from features that this judge gave; none
+    /// where the judge is not the network of FID.
+    ///
+    /// # Errors
+    /// [`MetricError::NotFinite`].
+    pub fn logits(&self, features: &Features) -> Result<Option<Features>, MetricError> {
+        let Eye::Inception(network) = &self.eye else {
+            return Ok(None);
+        };
+        let Some(logits) = network.logits(features.values()) else {
+            return Ok(None);
+        };
+        Features::new(logits.len() / features.len().max(1), logits).map(Some)
+    }
+
     /// What scores say about the features.
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
@@ -77,6 +133,8 @@ impl Judge {
         match &self.eye {
             Eye::Random(random) => random.dimensions(),
             Eye::Pixels(components) => components.dimensions(),
+            Eye::Inception(network) => network.dimensions(),
+            Eye::Vgg(network) => network.dimensions(),
         }
     }
 
@@ -90,6 +148,8 @@ impl Judge {
             values.extend(match &self.eye {
                 Eye::Random(random) => random.features(images),
                 Eye::Pixels(components) => components.features(images),
+                Eye::Inception(network) => network.features(images),
+                Eye::Vgg(network) => network.features(images),
             });
         }
         Features::new(self.dimensions(), values)
