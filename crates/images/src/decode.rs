@@ -1,7 +1,9 @@
 //! Image files into pixels.
 
+use std::fmt;
 use std::io::{BufRead, Cursor, Read as _, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, RgbImage};
@@ -25,6 +27,48 @@ pub enum Alpha {
 impl Default for Alpha {
     fn default() -> Self {
         Alpha::Composite([255; 3])
+    }
+}
+
+impl fmt::Display for Alpha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Alpha::Composite([red, green, blue]) => {
+                write!(f, "composite:#{red:02x}{green:02x}{blue:02x}")
+            }
+            Alpha::Drop => f.write_str("drop"),
+            Alpha::Keep => f.write_str("keep"),
+        }
+    }
+}
+
+impl FromStr for Alpha {
+    type Err = ImageError;
+
+    /// `drop`, `keep`, or `composite:` with `white`, `black`, `gray` or a colour such as `#ff8800`.
+    fn from_str(name: &str) -> Result<Self, ImageError> {
+        let colour = |name: &str| match name {
+            "white" => Some([255; 3]),
+            "gray" => Some([128; 3]),
+            "black" => Some([0; 3]),
+            _ => {
+                let digits = name.strip_prefix('#').filter(|digits| {
+                    digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+                })?;
+                let number = u32::from_str_radix(digits, 16).ok()?;
+                let [_, colour @ ..] = number.to_be_bytes();
+                Some(colour)
+            }
+        };
+        let alpha = match name {
+            "drop" => Some(Alpha::Drop),
+            "keep" => Some(Alpha::Keep),
+            _ => name
+                .strip_prefix("composite:")
+                .and_then(colour)
+                .map(Alpha::Composite),
+        };
+        alpha.ok_or_else(|| ImageError::UnknownAlpha { name: name.into() })
     }
 }
 
@@ -283,6 +327,30 @@ fn from_gray_with_alpha(width: u32, height: u32, pairs: &[u8], alpha: Alpha) -> 
         }
         Alpha::Composite(_) | Alpha::Drop | Alpha::Keep => {
             gray(pairs.chunks_exact(2).map(|pair| pair[0]).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_for_opacity_have_names_that_are_read_again() {
+        for (name, alpha) in [
+            ("drop", Alpha::Drop),
+            ("keep", Alpha::Keep),
+            ("composite:#ff8800", Alpha::Composite([255, 136, 0])),
+        ] {
+            assert_eq!(name.parse::<Alpha>().unwrap(), alpha);
+            assert_eq!(alpha.to_string(), name);
+        }
+        assert_eq!(
+            "composite:white".parse::<Alpha>().unwrap(),
+            Alpha::default()
+        );
+        for wrong in ["composite", "composite:#fff", "composite:#+12345", "none"] {
+            assert!(wrong.parse::<Alpha>().is_err(), "{wrong}");
         }
     }
 }

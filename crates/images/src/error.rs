@@ -77,6 +77,17 @@ pub enum ImageError {
         reason: String,
     },
 
+    /// A policy for opacity that does not exist.
+    #[error("opacity cannot be treated as `{name}`")]
+    #[diagnostic(help(
+        "use `drop`, `keep`, or `composite:` and a colour, as in `composite:white` or \
+         `composite:#ff8800`"
+    ))]
+    UnknownAlpha {
+        /// What was asked for.
+        name: String,
+    },
+
     /// A file name whose ending names no format that Trompe writes.
     #[error("`{}` does not end in a format that Trompe writes", path.display())]
     #[diagnostic(help("use a name that ends in `.png` or `.webp`"))]

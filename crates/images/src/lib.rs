@@ -15,6 +15,7 @@ mod pixels;
 mod resize;
 mod scale;
 mod spec;
+mod widest;
 mod write;
 
 pub use animate::{encode_apng, encode_gif};

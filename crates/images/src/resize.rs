@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::widest::widest;
 use crate::{Channels, ImageError, ImageSpec, Pixels};
 
 /// How a resized image follows from the pixels of the original. All are antialiased: when an image
@@ -168,31 +169,58 @@ fn taps(from: u32, to: u32, filter: Filter) -> Vec<Taps> {
         .collect()
 }
 
+#[inline(always)]
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 const HALF: i32 = 1 << (PRECISION - 1);
 
+/// Lanes for the samples of a pixel: vectors hold four better than three.
+const LANES: usize = 4;
+
 fn along_rows<const COUNT: usize>(image: &Pixels, taps: &[Taps]) -> Pixels {
     let spec = ImageSpec {
         width: taps.len() as u32,
         ..image.spec()
     };
-    let mut bytes = Vec::with_capacity(spec.samples());
-    for row in image.bytes().chunks_exact(image.spec().row_samples()) {
-        let (pixels, _) = row.as_chunks::<COUNT>();
-        for Taps { first, weights } in taps {
-            let mut sums = [HALF; COUNT];
-            for (pixel, &weight) in pixels[*first..].iter().zip(weights) {
-                for (sum, &sample) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(sample) * weight;
+    let mut bytes = vec![0; spec.samples()];
+    // The lanes of the last pixel may reach beyond the row.
+    let mut row = vec![0; image.spec().row_samples() + LANES];
+    let rows = image.bytes().chunks_exact(image.spec().row_samples());
+    let new_rows = bytes.chunks_exact_mut(spec.row_samples());
+    widest(
+        #[inline(always)]
+        || {
+            for (samples, new) in rows.zip(new_rows) {
+                row[..samples.len()].copy_from_slice(samples);
+                let (pixels, _) = new.as_chunks_mut::<COUNT>();
+                for (pixel, Taps { first, weights }) in pixels.iter_mut().zip(taps) {
+                    *pixel = weighted_sum(&row[first * COUNT..], weights);
                 }
             }
-            bytes.extend(sums.map(to_byte));
+        },
+    );
+    Pixels::from_decoder(spec, bytes)
+}
+
+/// One new pixel from the samples of those that make it.
+#[inline(always)]
+fn weighted_sum<const COUNT: usize>(samples: &[u8], weights: &[i32]) -> [u8; COUNT] {
+    if COUNT == 1 {
+        let products = samples.iter().zip(weights).map(|(&s, &w)| i32::from(s) * w);
+        return [to_byte(HALF + products.sum::<i32>()); COUNT];
+    }
+    let mut sums = [HALF; LANES];
+    for (place, &weight) in weights.iter().enumerate() {
+        let Some(pixel) = samples.get(place * COUNT..place * COUNT + LANES) else {
+            break;
+        };
+        for lane in 0..LANES {
+            sums[lane] += i32::from(pixel[lane]) * weight;
         }
     }
-    Pixels::from_decoder(spec, bytes)
+    std::array::from_fn(|channel| to_byte(sums[channel]))
 }
 
 fn along_columns(image: &Pixels, taps: &[Taps]) -> Pixels {
@@ -203,16 +231,21 @@ fn along_columns(image: &Pixels, taps: &[Taps]) -> Pixels {
     let mut bytes = Vec::with_capacity(spec.samples());
     let row_samples = spec.row_samples();
     let mut sums = vec![HALF; row_samples];
-    for Taps { first, weights } in taps {
-        sums.fill(HALF);
-        let rows = image.bytes().chunks_exact(row_samples).skip(*first);
-        for (row, &weight) in rows.zip(weights) {
-            for (sum, &sample) in sums.iter_mut().zip(row) {
-                *sum += i32::from(sample) * weight;
+    widest(
+        #[inline(always)]
+        || {
+            for Taps { first, weights } in taps {
+                sums.fill(HALF);
+                let rows = image.bytes().chunks_exact(row_samples).skip(*first);
+                for (row, &weight) in rows.zip(weights) {
+                    for (sum, &sample) in sums.iter_mut().zip(row) {
+                        *sum += i32::from(sample) * weight;
+                    }
+                }
+                bytes.extend(sums.iter().map(|&sum| to_byte(sum)));
             }
-        }
-        bytes.extend(sums.iter().map(|&sum| to_byte(sum)));
-    }
+        },
+    );
     Pixels::from_decoder(spec, bytes)
 }
 

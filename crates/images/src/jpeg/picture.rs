@@ -2,6 +2,7 @@
 
 use super::segments::Colours;
 use crate::ImageSpec;
+use crate::widest::widest;
 
 /// The samples of one component.
 pub(super) struct Plane {
@@ -34,6 +35,7 @@ impl Plane {
     /// Twice as wide or as high: a triangle filter, three parts of the nearer and one of the farther
     /// neighbour, rounded up and down in turn ("fancy upsampling"; planes of one or two columns are
     /// too narrow for it sideways). Anything else: repetition.
+    #[inline(always)]
     fn enlarged_row(&self, y: usize, sums: &mut Vec<u16>, out: &mut Vec<u8>) {
         out.clear();
         let near = self.row((y / self.down).min(self.height - 1));
@@ -71,6 +73,7 @@ impl Plane {
 
 /// Twice as many samples from sums that are too large by a quarter of 2^`bits`; `rounding` is for
 /// the left and the right one of each pair.
+#[inline(always)]
 fn widen(sums: &[u16], out: &mut Vec<u8>, rounding: [u16; 2], bits: u32) {
     let last = sums.len() - 1;
     let [left, right] = rounding;
@@ -88,6 +91,14 @@ fn widen(sums: &[u16], out: &mut Vec<u8>, rounding: [u16; 2], bits: u32) {
 
 /// The bytes of a picture from its planes.
 pub(super) fn picture(planes: &[Plane], colours: Colours, spec: ImageSpec) -> Vec<u8> {
+    widest(
+        #[inline(always)]
+        || rows(planes, colours, spec),
+    )
+}
+
+#[inline(always)]
+fn rows(planes: &[Plane], colours: Colours, spec: ImageSpec) -> Vec<u8> {
     let width = spec.width as usize;
     let mut bytes = vec![0; spec.samples()];
     let mut rows = vec![Vec::with_capacity(width + 8); planes.len()];
@@ -138,7 +149,7 @@ fn on_paper(ink: u8, black: u8) -> u8 {
 
 /// YCbCr to RGB by ITU-R BT.601 in 16-bit fixed point: 1.40200, 0.71414, 0.34414 and 1.77200, times
 /// 65536 and rounded.
-#[inline]
+#[inline(always)]
 fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);

@@ -4,6 +4,7 @@ use super::entropy::{Bits, Huffman};
 use super::picture::Plane;
 use super::segments::{Component, Frame, Scan, Segments, ZIGZAG};
 use super::transform::inverse_transform;
+use crate::widest::widest;
 
 /// All coefficients of a frame, or the samples that they already became.
 pub(super) struct Coefficients {
@@ -90,6 +91,18 @@ impl Coefficients {
         scan: &Scan,
         segments: &Segments<'a>,
     ) -> Result<&'a [u8], &'static str> {
+        widest(
+            #[inline(always)]
+            || self.read_data(scan, segments),
+        )
+    }
+
+    #[inline(always)]
+    fn read_data<'a>(
+        &mut self,
+        scan: &Scan,
+        segments: &Segments<'a>,
+    ) -> Result<&'a [u8], &'static str> {
         let mut bits = Bits::new(segments.rest());
         let mut memory = Memory::default();
         // A component on its own is sent block by block; several together in units in which each
@@ -119,7 +132,7 @@ impl Coefficients {
                         row: row * down + inner / across,
                         column: column * across + inner % across,
                     };
-                    let tables = (segments.dc[dc].as_ref(), segments.ac[ac].as_ref());
+                    let tables = (segments.dc[dc].as_deref(), segments.ac[ac].as_deref());
                     self.read_block(&mut bits, scan, tables, &mut memory, block, segments)?;
                 }
             }
@@ -133,6 +146,7 @@ impl Coefficients {
         Ok(bits.rest())
     }
 
+    #[inline(always)]
     fn read_block(
         &mut self,
         bits: &mut Bits,
@@ -207,11 +221,16 @@ impl Coefficients {
                 let table = segments.quantisation[component.quantisation]
                     .as_ref()
                     .ok_or(NO_TABLE)?;
-                for (block, values) in coefficients.as_chunks::<64>().0.iter().enumerate() {
-                    let flat = values[1..].iter().all(|&value| value == 0);
-                    let target = plane.block_mut(block / sent_width, block % sent_width);
-                    inverse_transform(values, table, flat, target);
-                }
+                widest(
+                    #[inline(always)]
+                    || {
+                        for (block, values) in coefficients.as_chunks::<64>().0.iter().enumerate() {
+                            let flat = values[1..].iter().all(|&value| value == 0);
+                            let target = plane.block_mut(block / sent_width, block % sent_width);
+                            inverse_transform(values, table, flat, target);
+                        }
+                    },
+                );
             }
             planes.push(plane);
         }
@@ -228,6 +247,7 @@ struct Place {
 
 /// A block with all its coefficients (T.81, F.2.2). Returns the place of the last one in the order
 /// of sending.
+#[inline(always)]
 fn sequential(
     bits: &mut Bits,
     dc: &Huffman,
@@ -238,21 +258,26 @@ fn sequential(
     let size = u32::from(bits.symbol(dc)?);
     *previous = previous.wrapping_add(bits.signed(size.min(16)));
     values[0] = *previous as i16;
+    let steps = ac.steps();
     let (mut place, mut last) = (1, 0);
     while place < 64 {
-        let symbol = bits.symbol(ac)?;
-        let (zeros, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-        if size == 0 {
-            if zeros < 15 {
-                break;
+        let step = bits.step(ac, steps)?;
+        let value = match (step.value, step.size()) {
+            (0, 0) if step.zeros() < 15 => break,
+            (0, 0) => {
+                place += 16;
+                continue;
             }
-            place += 16;
-            continue;
-        }
-        place += zeros;
-        *values
-            .get_mut(*ZIGZAG.get(place).ok_or(DAMAGED)?)
-            .ok_or(DAMAGED)? = bits.signed(size) as i16;
+            // Code and value together are 31 bits at most: no need to fill again.
+            (0, size) => bits.signed(size) as i16,
+            (value, _) => value,
+        };
+        place += step.zeros();
+        let Some(&natural) = ZIGZAG.get(place) else {
+            return Err(DAMAGED);
+        };
+        // The mask only tells the compiler what holds.
+        values[natural & 63] = value;
         last = place;
         place += 1;
     }

@@ -1,5 +1,7 @@
 //! The segments of a JPEG file: its headers and tables (ITU-T T.81, annex B).
 
+use std::rc::Rc;
+
 use super::entropy::Huffman;
 
 /// How a frame's samples are laid out and coded.
@@ -72,8 +74,8 @@ pub(super) struct Segments<'a> {
     frame: Option<Frame>,
     /// In natural order.
     pub(super) quantisation: [Option<[u16; 64]>; 4],
-    pub(super) dc: [Option<Huffman>; 4],
-    pub(super) ac: [Option<Huffman>; 4],
+    pub(super) dc: [Option<Rc<Huffman>>; 4],
+    pub(super) ac: [Option<Rc<Huffman>>; 4],
     /// Units between restart markers; 0 without any.
     pub(super) restart: usize,
     jfif: bool,

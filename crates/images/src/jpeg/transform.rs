@@ -14,6 +14,7 @@ const PASS_BITS: usize = 2;
 ///
 /// The "slow integer" method of the Independent JPEG Group: the 12-multiplication algorithm of
 /// Loeffler, Ligtenberg and Moschytz (ICASSP 1989) in fixed point, columns first.
+#[inline(always)]
 pub(super) fn inverse_transform(
     coefficients: &[i16; 64],
     quantisation: &[u16; 64],
@@ -30,32 +31,69 @@ pub(super) fn inverse_transform(
         }
         return;
     }
-    let mut columns = [[Wrapping(0); 8]; 8];
-    for (column, out) in columns.iter_mut().enumerate() {
-        let input: [W; 8] = std::array::from_fn(|row| value(8 * row + column));
-        if input[1..].iter().all(|&value| value.0 == 0) {
-            *out = [input[0] << PASS_BITS; 8];
-        } else {
-            *out = one_dimension(input).map(|sum| descale(sum, CONSTANT_BITS - PASS_BITS));
+    let mut values = [[Wrapping(0); 8]; 8];
+    for (place, out) in values.as_flattened_mut().iter_mut().enumerate() {
+        *out = value(place);
+    }
+    let columns = pass(&values, |sum| descale(sum, CONSTANT_BITS - PASS_BITS));
+    let mut turned = [[Wrapping(0); 8]; 8];
+    for row in 0..8 {
+        for column in 0..8 {
+            turned[column][row] = columns[row][column];
         }
     }
-    for (row, out) in target.chunks_mut(stride).take(8).enumerate() {
-        let sums = one_dimension(std::array::from_fn(|column| columns[column][row]));
-        let bytes = sums.map(|sum| sample(sum, CONSTANT_BITS + PASS_BITS + 3));
-        out[..8].copy_from_slice(&bytes);
+    let samples = pass(&turned, |sum| sample(sum, CONSTANT_BITS + PASS_BITS + 3));
+    let rows = transposed(samples.map(u64::from_le_bytes));
+    for (row, out) in rows.into_iter().zip(target.chunks_mut(stride)) {
+        out[..8].copy_from_slice(&row.to_le_bytes());
     }
 }
 
+/// The transform of eight lanes beside each other; `[k][lane]` is number `k` of a lane, before and
+/// after. The loop over lanes becomes vectors.
+#[inline(always)]
+fn pass<T: Copy + Default>(input: &[[W; 8]; 8], finish: impl Fn(W) -> T) -> [[T; 8]; 8] {
+    let mut output = [[T::default(); 8]; 8];
+    for lane in 0..8 {
+        let sums = one_dimension(std::array::from_fn(|k| input[k][lane]));
+        for k in 0..8 {
+            output[k][lane] = finish(sums[k]);
+        }
+    }
+    output
+}
+
+/// Rows of eight bytes, the first of them the lowest, turned into columns: blocks of four, two and
+/// one change places across the diagonal.
+#[inline(always)]
+fn transposed(mut rows: [u64; 8]) -> [u64; 8] {
+    for (distance, mask) in [
+        (4, 0x0000_0000_ffff_ffff),
+        (2, 0x0000_ffff_0000_ffff),
+        (1, 0x00ff_00ff_00ff_00ff),
+    ] {
+        for upper in (0..8).filter(|row| row & distance == 0) {
+            let lower = upper + distance;
+            let change = (rows[upper] >> (8 * distance) ^ rows[lower]) & mask;
+            rows[lower] ^= change;
+            rows[upper] ^= change << (8 * distance);
+        }
+    }
+    rows
+}
+
+#[inline(always)]
 fn descale(value: W, bits: usize) -> W {
     (value + Wrapping(1 << (bits - 1))) >> bits
 }
 
+#[inline(always)]
 fn sample(value: W, bits: usize) -> u8 {
     (descale(value, bits) + Wrapping(128)).0.clamp(0, 255) as u8
 }
 
 /// Eight values transformed, times 2^13.
-#[inline]
+#[inline(always)]
 fn one_dimension(input: [W; 8]) -> [W; 8] {
     /// A constant in fixed point.
     const fn fixed(value: f64) -> W {
@@ -130,6 +168,17 @@ mod tests {
                     "{found} instead of {expected}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        let rows = transposed(std::array::from_fn(|row| {
+            u64::from_le_bytes(std::array::from_fn(|column| (10 * row + column) as u8))
+        }));
+        for (row, bytes) in rows.into_iter().enumerate() {
+            let expected: [u8; 8] = std::array::from_fn(|column| (10 * column + row) as u8);
+            assert_eq!(bytes.to_le_bytes(), expected);
         }
     }
 
