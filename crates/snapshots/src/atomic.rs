@@ -1,9 +1,11 @@
 //! Files that are there whole or not at all.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::SnapshotError;
 
@@ -12,7 +14,7 @@ use crate::SnapshotError;
 ///
 /// What `fill` writes goes into a hidden file beside `path`, which is brought to the disk before it
 /// takes the place of `path`. When anything fails, the hidden file is removed and `path` is as it
-/// was; only a process that is killed leaves one behind, and its name ends in `.partial`.
+/// was; only a process that is killed leaves one behind, and the next write of `path` removes it.
 ///
 /// # Errors
 /// [`SnapshotError::Write`].
@@ -124,6 +126,9 @@ pub fn sweep(folder: &Path) -> Result<(), SnapshotError> {
     Ok(())
 }
 
+/// How the names of hidden files end.
+const SUFFIX: &str = ".partial";
+
 /// The places where the system can refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -169,10 +174,11 @@ fn replace<F: Faults>(
     let mut prefix = std::ffi::OsString::from(".");
     prefix.push(name);
     prefix.push(".");
+    remove_orphans(folder, &prefix);
 
     faults.at(Step::Create)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".partial");
+    builder.prefix(&prefix).suffix(SUFFIX);
     // Temporary files are private by default; a model is as public as any new file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -181,6 +187,8 @@ fn replace<F: Faults>(
         .tempfile_in(folder)
         // The kind alone: the message would name the hidden file.
         .map_err(|error| io::Error::from(error.kind()))?;
+    // Tells the file from an orphan. Where the system has no locks, orphans stay.
+    let _ = beside.as_file().try_lock();
 
     let mut writer = BufWriter::with_capacity(
         1 << 20,
@@ -199,6 +207,29 @@ fn replace<F: Faults>(
     beside.persist(path)?;
     faults.at(Step::SyncFolder)?;
     sync_folder(folder.to_owned())
+}
+
+/// A hidden file younger than this may be about to be locked.
+const ORPHAN_AGE: Duration = Duration::from_secs(10);
+
+/// Removes what killed processes left behind while they wrote this file: hidden files that nobody
+/// holds a lock on. Nothing depends on it, so whatever fails here is left for next time.
+fn remove_orphans(folder: &Path, prefix: &OsStr) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = name
+            .as_encoded_bytes()
+            .starts_with(prefix.as_encoded_bytes())
+            && name.as_encoded_bytes().ends_with(SUFFIX.as_bytes());
+        let is_old = || {
+            let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+            Some(age >= ORPHAN_AGE)
+        };
+        let is_orphan = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if is_ours && is_old() == Some(true) && is_orphan() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Brings the new name to the disk; without it, a power failure could bring the old file back.
@@ -341,6 +372,35 @@ mod tests {
         };
         write(&path, &disk, b"new").unwrap_err();
         assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn what_killed_processes_left_behind_is_removed_by_the_next_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let hidden = |name: &str, age: u64| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            let time = std::time::SystemTime::now() - Duration::from_secs(age);
+            file.set_modified(time).unwrap();
+            file
+        };
+        hidden(".file.abc123.partial", 3600);
+        hidden(".file.young1.partial", 0);
+        hidden(".other.abc123.partial", 3600);
+        hidden(".file.abc123.note", 3600);
+        // Another process is still writing this one, however slowly.
+        let busy = hidden(".file.busy12.partial", 3600);
+        busy.try_lock().unwrap();
+        write(&folder.path().join("file"), &GOOD, b"new").unwrap();
+        assert_eq!(
+            names(folder.path()),
+            [
+                ".file.abc123.note",
+                ".file.busy12.partial",
+                ".file.young1.partial",
+                ".other.abc123.partial",
+                "file"
+            ]
+        );
     }
 
     #[test]
