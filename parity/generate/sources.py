@@ -1,7 +1,8 @@
 """Writes parity/fixtures/sources: the same few images in every kind of source that Trompe reads.
 
 Sample c of pixel (x, y) of image i is (7 i + 17 x + 31 y + 53 c + i x y) mod 256; its class is i mod 3. Written with
-NumPy, Pillow and Python's own zipfile, tarfile and gzip, so that each reader is checked against another's writer.
+NumPy, Pillow, pyarrow and Python's own zipfile, tarfile and gzip, so that each reader is checked against another's
+writer.
 
 Run: python parity/generate/sources.py
 """
@@ -16,6 +17,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 ROOT = Path(__file__).parents[1] / "fixtures" / "sources"
@@ -115,3 +118,32 @@ for table in ("csv", "jsonl"):
     else:
         text = "".join(json.dumps({"file_name": name, "label": label}) + "\n" for name, label in rows)
     (folder / f"metadata.{table}").write_text(text)
+
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+NOTE = {"info": {"features": {"picture of": {"_type": "Image"},
+                              "kind": {"names": ["cat", "dog", "ship"], "_type": "ClassLabel"}}}}
+
+
+def table(name, images, schema, columns, **options):
+    path = ROOT / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns(images), schema=schema), path, **options)
+
+
+def hugging_face(images):
+    return {"id": [f"row {image}" for image in images],
+            "picture of": [{"bytes": png(image), "path": f"{image:04d}.png"} for image in images],
+            "kind": [image % 3 for image in images]}
+
+
+noted = pa.schema([("id", pa.string()), ("picture of", IMAGE), ("kind", pa.int64())],
+                  metadata={"huggingface": json.dumps(NOTE)})
+table("hugging-face/data/train-00000-of-00002.parquet", range(5), noted, hugging_face, row_group_size=3)
+table("hugging-face/data/train-00001-of-00002.parquet", range(5, 9), noted, hugging_face, compression="zstd")
+table("hugging-face/data/test-00000-of-00001.parquet", range(9, 12), noted, hugging_face, compression="none",
+      data_page_version="2.0")
+plain = pa.schema([("img", pa.binary()), ("label", pa.int32())])
+table("plain.parquet", range(12), plain,
+      lambda images: {"img": [png(image) if image != 5 else None for image in images],
+                      "label": [image % 3 for image in images]})

@@ -32,6 +32,16 @@ impl Console {
         self.quiet
     }
 
+    /// Whether stdout is for programs.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether everything is to be told.
+    pub(crate) fn verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// A line of data for people on stdout; nothing where JSON was asked for.
     pub(crate) fn data(&self, line: impl Display) -> Result<(), Failure> {
         if self.json {

@@ -24,7 +24,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// The data cannot be used.
     Data = 3,
-    /// There is no model, or there are no weights of a network, where they were to be.
+    /// There is no model, or there are no weights of a network, where they were to be; or a download
+    /// failed.
     Missing = 4,
     /// Training diverged.
     Diverged = 5,
@@ -76,6 +77,10 @@ impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
         let exit = match &error {
             DataError::Setting { .. } => Exit::Usage,
+            DataError::Write { .. } => Exit::Failed,
+            DataError::Network { .. } | DataError::Checksum { .. } | DataError::NoCache => {
+                Exit::Missing
+            }
             DataError::Image(error) => exit_of_image(error),
             _ => Exit::Data,
         };

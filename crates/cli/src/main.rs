@@ -3,7 +3,7 @@
 //! [`arguments`] says what can be typed, [`command`] does it, [`failure`] turns what went wrong into
 //! a message and an exit code, and [`console`] knows what goes to stdout (data) and what to stderr
 //! (everything else). What several commands share has a file of its own: [`model`], [`source`],
-//! [`scoring`], [`seeds`], [`number`], [`picture`] and [`table`].
+//! [`scoring`], [`seeds`], [`number`], [`picture`], [`progress`] and [`table`].
 
 mod arguments;
 mod command;
@@ -12,6 +12,7 @@ mod failure;
 mod model;
 mod number;
 mod picture;
+mod progress;
 mod scoring;
 mod seeds;
 mod source;

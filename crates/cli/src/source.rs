@@ -21,7 +21,7 @@ pub(crate) struct SourceArguments {
     /// Only the first so many images of it
     #[arg(short = 'n', long = "number", value_parser = clap::value_parser!(u64).range(1..))]
     number: Option<u64>,
-    /// The set's format, where it is not to be detected: folder, zip, tar, idx, cifar or numpy
+    /// The set's format, where it is not to be detected: folder, zip, tar, idx, cifar, numpy or parquet
     #[arg(long, value_name = "FORMAT")]
     data_format: Option<String>,
 }

@@ -119,7 +119,11 @@ fn weights_are_the_published_ones_or_refused() {
     let small = include_bytes!("../../../parity/fixtures/published/archive.pth");
     std::fs::write(folder.join("small.pth"), small).unwrap();
     std::fs::write(folder.join("half.pth"), &small[..small.len() / 2]).unwrap();
-    std::fs::write(folder.join("page.pth"), "<!DOCTYPE html><title>Not found</title>").unwrap();
+    std::fs::write(
+        folder.join("page.pth"),
+        "<!DOCTYPE html><title>Not found</title>",
+    )
+    .unwrap();
     let line = "compare builtin:digits builtin:digits -n 20";
     for (more, hint) in [
         ("--metrics fid", "pt_inception-2015-12-05-6726825d.pth"),

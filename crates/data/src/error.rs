@@ -6,6 +6,8 @@ use miette::Diagnostic;
 use thiserror::Error;
 use trompe_images::ImageError;
 
+use crate::Split;
+
 /// Data that cannot be used.
 #[derive(Debug, Error, Diagnostic)]
 #[non_exhaustive]
@@ -87,6 +89,24 @@ pub enum DataError {
         what: String,
     },
 
+    /// A part of a source that no image belongs to.
+    #[error("no image of `{source_name}` belongs to the split `{split}`")]
+    #[diagnostic(help(
+        "{}",
+        match split {
+            Split::HeldOut => "there are too few different images to keep any apart from training; \
+                               `--split all` uses every one",
+            Split::Train | Split::All => "the set keeps every image for testing; `--split all` uses \
+                                          them",
+        }
+    ))]
+    EmptySplit {
+        /// Which part.
+        split: Split,
+        /// The source.
+        source_name: String,
+    },
+
     /// Too many images turned unreadable while training, or none can be read.
     #[error("{unreadable} of {images} images cannot be used; the last: {last}")]
     #[diagnostic(help(
@@ -100,6 +120,37 @@ pub enum DataError {
         /// The last one and its reason.
         last: String,
     },
+
+    /// A file on the net that could not be had.
+    #[error("`{url}` could not be downloaded: {reason}")]
+    #[diagnostic(help(
+        "check the address and the connection; the same command goes on where this one stopped"
+    ))]
+    Network {
+        /// Its address.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+
+    /// A downloaded file that is not the one that was published.
+    #[error("`{url}` has the SHA-256 {found}, and {expected} was expected")]
+    #[diagnostic(help(
+        "it is not the file that was published; try again later, or another place with `--mirror`"
+    ))]
+    Checksum {
+        /// Its address.
+        url: String,
+        /// The checksum that it should have.
+        expected: String,
+        /// The checksum that it has.
+        found: String,
+    },
+
+    /// The system names no folder for downloads.
+    #[error("there is no folder to keep downloads in")]
+    #[diagnostic(help("name one with the environment variable `TROMPE_CACHE`"))]
+    NoCache,
 
     /// A setting that cannot work.
     #[error("{what}")]

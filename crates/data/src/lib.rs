@@ -10,6 +10,7 @@ mod loader;
 mod open;
 mod pack;
 mod prepare;
+mod remote;
 mod resemblance;
 mod source;
 mod split;
@@ -20,7 +21,10 @@ pub use loader::{Batch, Loader, LoaderConfig, Sampling};
 pub use open::{Format, LabelChoice, OpenOptions, open};
 pub use pack::{PackEncoding, PackReport, pack};
 pub use prepare::Prepared;
+pub use remote::{Download, Downloaded, KNOWN_SETS, KnownSet, bring, cache_folder, is_remote};
 pub use source::builtin::{BUILTINS, Digits, Sprites};
-pub use source::synthetic::{Panoramas, PhotoCrops, SpriteSample, StackedDigits};
+pub use source::synthetic::{
+    Glyphs, GlyphsConfig, Panoramas, PhotoCrops, SpriteSample, StackedDigits,
+};
 pub use source::{Defect, Factor, Source};
 pub use split::{Selection, Split};

@@ -12,10 +12,12 @@ use crate::pack::Pack;
 use crate::source::array::{cifar, idx, numpy};
 use crate::source::builtin;
 use crate::source::files::folder::Folder;
+use crate::source::files::parquet::Parquet;
 use crate::source::files::tar::{Tar, expand};
 use crate::source::files::zip::Zip;
 use crate::source::files::{FileSet, Files as _};
-use crate::{DataError, Source};
+use crate::source::view::View;
+use crate::{DataError, Source, bring, is_remote};
 
 /// How images are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub enum Format {
     Cifar,
     /// NumPy arrays, `.npy` or `.npz`.
     Numpy,
+    /// Parquet tables, as the Hugging Face libraries write them.
+    Parquet,
 }
 
 impl FromStr for Format {
@@ -46,9 +50,10 @@ impl FromStr for Format {
             "idx" => Ok(Format::Idx),
             "cifar" => Ok(Format::Cifar),
             "numpy" | "npy" | "npz" => Ok(Format::Numpy),
+            "parquet" => Ok(Format::Parquet),
             _ => Err(DataError::Setting {
                 what: format!("there is no format `{name}`"),
-                remedy: "the formats are `folder`, `zip`, `tar`, `idx`, `cifar` and `numpy`",
+                remedy: "the formats are `folder`, `zip`, `tar`, `idx`, `cifar`, `numpy` and `parquet`",
             }),
         }
     }
@@ -77,13 +82,41 @@ pub struct OpenOptions {
 }
 
 /// Opens the source behind a locator: `builtin:` and a name, a folder, a file, or shards such as
-/// `set-{0000..0099}.tar`. The format is detected from the content unless the options name it.
+/// `set-{0000..0099}.tar`; files and shards may also be `https://` addresses, which are downloaded
+/// once into the cache. The format is detected from the content unless the options name it.
 ///
 /// # Errors
 /// [`DataError::UnknownBuiltin`], [`DataError::Missing`], [`DataError::Read`],
-/// [`DataError::Malformed`], [`DataError::Empty`]. Single unusable images are no error: they are
+/// [`DataError::Malformed`], [`DataError::Empty`], and those of [`bring`] for addresses. Single unusable images are no error: they are
 /// listed by [`Source::defects`].
 pub fn open(locator: &str, options: &OpenOptions) -> Result<Box<dyn Source>, DataError> {
+    let source = if is_remote(locator) {
+        open_remote(locator, options)?
+    } else {
+        open_here(locator, options)?
+    };
+    Ok(match options.labels {
+        LabelChoice::Auto if source.locator() == locator => source,
+        labels => Box::new(View::new(source, locator, labels)),
+    })
+}
+
+/// Opens what was brought into the cache, perhaps just now.
+fn open_remote(locator: &str, options: &OpenOptions) -> Result<Box<dyn Source>, DataError> {
+    let mut files = Vec::new();
+    for file in expand(locator)? {
+        files.push(bring(&file.to_string_lossy(), &|_| {})?);
+    }
+    match &files[..] {
+        [file] => open_here(&file.to_string_lossy(), options),
+        shards => Ok(Box::new(FileSet::new(
+            Tar::new(locator.to_string(), shards)?,
+            options,
+        )?)),
+    }
+}
+
+fn open_here(locator: &str, options: &OpenOptions) -> Result<Box<dyn Source>, DataError> {
     if let Some(name) = locator.strip_prefix("builtin:") {
         return builtin::open(name);
     }
@@ -140,6 +173,16 @@ pub fn open(locator: &str, options: &OpenOptions) -> Result<Box<dyn Source>, Dat
             })?;
             Ok(Box::new(cifar))
         }
+        Format::Parquet => {
+            let tables = match path.is_dir() {
+                true => Parquet::tables_in(path),
+                false => vec![path.into()],
+            };
+            Ok(Box::new(FileSet::new(
+                Parquet::new(path, &tables)?,
+                options,
+            )?))
+        }
         Format::Numpy => {
             let start = start(path).map_err(read)?;
             if !start.starts_with(b"PK") {
@@ -163,6 +206,7 @@ fn detect(path: &Path) -> io::Result<Format> {
         return Ok(match () {
             () if idx::open_folder(path).is_some() => Format::Idx,
             () if cifar::open(path, None).is_some() => Format::Cifar,
+            () if !Parquet::tables_in(path).is_empty() => Format::Parquet,
             () => Format::Folder,
         });
     }
@@ -178,6 +222,9 @@ fn detect(path: &Path) -> io::Result<Format> {
             true => Format::Numpy,
             false => Format::Zip,
         });
+    }
+    if start.starts_with(b"PAR1") {
+        return Ok(Format::Parquet);
     }
     if start.starts_with(b"\x93NUMPY") {
         return Ok(Format::Numpy);

@@ -21,7 +21,7 @@ pub(crate) use self::index::Pack;
 use self::index::{Head, Record};
 use self::journal::Journal;
 use crate::source::Defect;
-use crate::{DataError, Prepared, Selection, Split};
+use crate::{DataError, Prepared};
 
 /// How the images of a pack are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,15 +107,17 @@ pub fn pack(
             what: format!("`{}`", source.locator()),
         });
     }
-    let held_out = match source.held_out() {
-        Some(_) => Some(Selection::new(source.as_ref(), Split::HeldOut)?),
-        None => None,
-    };
+    // A small sample of a set may have none of its images for testing.
+    let held_out = source.held_out().filter(|held_out| !held_out.is_empty());
     for record in &mut records {
         record.label = source.label(record.source_index);
         record.held_out = held_out
             .as_ref()
-            .is_some_and(|held_out| held_out.contains(record.source_index));
+            .is_some_and(|held_out| held_out.binary_search(&record.source_index).is_ok());
+        let values = source.factor_values(record.source_index);
+        record.factor_values = values.into_iter().map(|value| value as u16).collect();
+        let vector = source.label_vector(record.source_index);
+        record.vector = vector.map(<[f32]>::to_vec).unwrap_or_default();
     }
     let labels = labels_json(images, &records, encoding);
     archive
@@ -126,6 +128,8 @@ pub fn pack(
         levels: images.levels(),
         has_split: held_out.is_some(),
         classes: source.classes().to_vec(),
+        factors: source.factors().to_vec(),
+        vector_width: source.label_vector(0).map_or(0, <[f32]>::len),
     };
     let bytes = archive.finish(&head, &records).map_err(write)?;
     file.sync_all().map_err(write)?;
@@ -188,8 +192,8 @@ fn member_name(number: usize, encoding: PackEncoding) -> String {
     format!("{}/img{digits}.{ending}", &digits[..5])
 }
 
-/// `dataset.json` of the StyleGAN tools, with one more key for the names of the classes. Labels are
-/// told only if every image has one.
+/// `dataset.json` of the StyleGAN tools, with more keys for the names of the classes and for the
+/// factors of procedural images. Labels are told only if every image has one.
 fn labels_json(images: &Prepared, records: &[Record], encoding: PackEncoding) -> String {
     let source = images.source();
     let label = |(number, record): (usize, &Record)| {
@@ -200,11 +204,25 @@ fn labels_json(images: &Prepared, records: &[Record], encoding: PackEncoding) ->
         }
     };
     let labels: Option<Vec<serde_json::Value>> = records.iter().enumerate().map(label).collect();
-    match (labels, source.classes()) {
-        (labels, []) => serde_json::json!({ "labels": labels }),
-        (labels, classes) => serde_json::json!({ "labels": labels, "classes": classes }),
+    let mut table = serde_json::Map::new();
+    table.insert("labels".into(), labels.into());
+    if !source.classes().is_empty() {
+        table.insert("classes".into(), source.classes().into());
     }
-    .to_string()
+    if !source.factors().is_empty() {
+        let names: Vec<&str> = source
+            .factors()
+            .iter()
+            .map(|factor| &*factor.name)
+            .collect();
+        let values: Vec<&[u16]> = records
+            .iter()
+            .map(|record| &*record.factor_values)
+            .collect();
+        table.insert("factors".into(), names.into());
+        table.insert("factor_values".into(), values.into());
+    }
+    serde_json::Value::from(table).to_string()
 }
 
 #[cfg(test)]
@@ -245,6 +263,33 @@ mod tests {
                 1,
                 "nothing is left over"
             );
+        }
+    }
+
+    #[test]
+    fn packs_keep_factors_and_vector_labels() {
+        let folder = tempfile::tempdir().unwrap();
+        let repacked = |source: Prepared| {
+            let out = folder.path().join("out.zip");
+            pack(&source, PackEncoding::Png, &out, &|_| {}).unwrap();
+            open(out.to_str().unwrap(), &OpenOptions::default()).unwrap()
+        };
+        let sprites = || crate::SpriteSample::new(crate::Sprites::white(), 30, 4);
+        let (truth, packed) = (sprites(), repacked(prepared(sprites())));
+        assert_eq!(packed.factors(), truth.factors());
+        for index in 0..30 {
+            assert_eq!(packed.factor_values(index), truth.factor_values(index));
+            assert_eq!(packed.read(index).unwrap(), truth.read(index).unwrap());
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../parity/fixtures/sources");
+        let archive = root.join("vectors-zip64.zip");
+        let vectors = || open(archive.to_str().unwrap(), &OpenOptions::default()).unwrap();
+        let (truth, source) = (vectors(), Arc::<dyn Source>::from(vectors()));
+        let spec = source.spec().unwrap();
+        let packed = repacked(Prepared::new(source, spec, Crop::None, Filter::Box).unwrap());
+        for index in 0..12 {
+            assert_eq!(packed.label_vector(index), truth.label_vector(index));
+            assert!(packed.label(index).is_none());
         }
     }
 

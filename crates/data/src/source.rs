@@ -5,6 +5,7 @@ pub(crate) mod builtin;
 pub(crate) mod bytes;
 pub(crate) mod files;
 pub(crate) mod synthetic;
+pub(crate) mod view;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -131,7 +132,7 @@ pub struct Defect {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Factor {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// The values that it takes; for a factor without order, their numbers.
     pub values: Vec<f64>,
 }

@@ -67,10 +67,10 @@ impl Selection {
     ///
     /// A source without a split of its own holds out 5 % of its images, at most 2,000: those whose
     /// content has the smallest hash. Equal images thus stay together (even if that makes a few
-    /// more), and the choice depends on the images alone, not on their names or order.
+    /// more; where it would take more than half of the set, nothing is held out), and the choice depends on the images alone, not on their names or order.
     ///
     /// # Errors
-    /// [`DataError::Empty`] when no image belongs to the split.
+    /// [`DataError::EmptySplit`] when no image belongs to the split.
     pub fn new(source: &dyn Source, split: Split) -> Result<Self, DataError> {
         let held_out = match split {
             Split::All => Vec::new(),
@@ -84,8 +84,9 @@ impl Selection {
             held_out,
         };
         if selection.is_empty() {
-            return Err(DataError::Empty {
-                what: format!("the split `{split}` of `{}`", source.locator()),
+            return Err(DataError::EmptySplit {
+                split,
+                source_name: source.locator().to_string(),
             });
         }
         Ok(selection)
@@ -152,7 +153,8 @@ impl Selection {
 }
 
 /// The images with the smallest hashes. Unreadable ones are left in training, where they are
-/// counted and skipped.
+/// counted and skipped. Where copies of one picture would take more than half of the set away from
+/// training, none is held out.
 fn held_out_by_content(source: &dyn Source) -> Vec<usize> {
     let share =
         |images: usize| ((images as f64 * HELD_OUT_SHARE).ceil() as usize).min(MOST_HELD_OUT);
@@ -169,11 +171,11 @@ fn held_out_by_content(source: &dyn Source) -> Vec<usize> {
             smallest
         })
         .reduce(smallest, Smallest::with);
-    if smallest.seen < 2 {
-        return Vec::new();
-    }
     smallest.wanted = share(smallest.seen);
     smallest.forget_surplus();
+    if 2 * smallest.kept > smallest.seen {
+        return Vec::new();
+    }
     let mut held_out: Vec<usize> = smallest.groups.into_values().flatten().collect();
     held_out.sort_unstable();
     held_out
@@ -283,12 +285,26 @@ mod tests {
     }
 
     #[test]
+    fn copies_of_one_picture_are_for_training() {
+        for last in 0..8 {
+            let mut contents = vec![7; 30];
+            contents.push(last);
+            let copies = Dots(contents);
+            assert!(Selection::new(&copies, Split::Train).unwrap().len() >= 30);
+        }
+        let Err(error) = Selection::new(&Dots(vec![7; 30]), Split::HeldOut) else {
+            panic!("copies were held out");
+        };
+        assert!(error.to_string().contains("`held-out`"), "{error}");
+    }
+
+    #[test]
     fn a_single_image_is_for_training() {
         let dot = Dots(vec![7]);
         assert_eq!(Selection::new(&dot, Split::Train).unwrap().len(), 1);
         assert!(matches!(
             Selection::new(&dot, Split::HeldOut),
-            Err(DataError::Empty { .. })
+            Err(DataError::EmptySplit { .. })
         ));
     }
 }

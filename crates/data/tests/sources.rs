@@ -172,13 +172,48 @@ fn names_of_classes_come_from_json_tables_and_folders() {
 }
 
 #[test]
+fn tables_of_images_are_read_with_their_classes_and_parts() {
+    let source = opened("hugging-face");
+    // The three for testing come first: their name does.
+    check_pixels(source.as_ref(), RGB, |index| (index + 9) % 12);
+    assert_eq!(source.classes(), ["cat", "dog", "ship"]);
+    assert_eq!(
+        labels(source.as_ref()),
+        [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]
+    );
+    let held_out = Selection::new(source.as_ref(), Split::HeldOut).unwrap();
+    assert!(held_out.indices().eq(0..3));
+    assert!(source.name(3).ends_with("0000.png"), "{}", source.name(3));
+    let part = opened("hugging-face/data/train-00001-of-00002.parquet");
+    assert_eq!(part.len(), 4);
+    assert_eq!(part.read(0).unwrap().bytes(), expected(RGB, 5));
+
+    // Without notes of the Hugging Face libraries, and with a row that has no image.
+    let plain = opened("plain.parquet");
+    assert_eq!((plain.len(), plain.defects().len()), (11, 1));
+    assert_eq!(plain.read(5).unwrap().bytes(), expected(RGB, 6));
+    assert_eq!((plain.label(5), plain.classes().len()), (Some(0), 3));
+}
+
+#[test]
 fn labels_can_be_refused() {
     let options = OpenOptions {
         labels: LabelChoice::None,
         ..OpenOptions::default()
     };
-    let source = open(&fixture("stylegan.zip"), &options).unwrap();
-    assert!(source.label(0).is_none() && source.classes().is_empty());
+    for (locator, what) in [
+        (fixture("stylegan.zip"), "3 classes"),
+        (fixture("vectors-zip64.zip"), "vectors of 2 numbers"),
+        (fixture("idx"), "3 classes"),
+        ("builtin:digits".to_string(), "10 classes"),
+    ] {
+        let source = open(&locator, &options).unwrap();
+        assert!(source.label(0).is_none() && source.label_vector(0).is_none());
+        assert!(source.classes().is_empty());
+        // They are never dropped silently.
+        let told = source.notes().iter().any(|note| note.contains(what));
+        assert!(told, "{locator}: {:?}", source.notes());
+    }
 }
 
 #[test]
@@ -247,6 +282,7 @@ fn damaged_archives_are_errors_or_sets() {
         "keras.npz",
         "json.tar",
         "shard-0000.tar",
+        "plain.parquet",
         "idx/t10k-images-idx3-ubyte.gz",
     ];
     for name in names {

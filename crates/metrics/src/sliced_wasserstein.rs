@@ -50,9 +50,11 @@ pub fn sliced_wasserstein(
         });
     };
     let spec = first.spec();
-    if let Some(other) = left.iter().chain(right).find(|image| {
-        (image.width(), image.height()) != (spec.width, spec.height)
-    }) {
+    if let Some(other) = left
+        .iter()
+        .chain(right)
+        .find(|image| (image.width(), image.height()) != (spec.width, spec.height))
+    {
         return Err(MetricError::Pair {
             left: spec,
             right: other.spec(),
@@ -69,8 +71,12 @@ pub fn sliced_wasserstein(
         levels += 1;
     }
     let distances = (0..levels).map(|level| {
-        let patches = |images: &[Pixels], purpose| patches(&images[..count], level, levels, purpose);
-        let distance = between(&patches(left, "left patches"), &patches(right, "right patches"));
+        let patches =
+            |images: &[Pixels], purpose| patches(&images[..count], level, levels, purpose);
+        let distance = between(
+            &patches(left, "left patches"),
+            &patches(right, "right patches"),
+        );
         SlicedWasserstein {
             size: spec.width.min(spec.height) >> level,
             distance: 1e3 * distance,
@@ -107,9 +113,19 @@ fn patches(images: &[Pixels], level: usize, levels: usize, purpose: &str) -> Vec
         }
         patches
     };
-    let mut patches: Vec<f32> = images.par_iter().enumerate().flat_map_iter(of_image).collect();
+    let mut patches: Vec<f32> = images
+        .par_iter()
+        .enumerate()
+        .flat_map_iter(of_image)
+        .collect();
     for channel in 0..3 {
-        let samples = || patches.iter().skip(channel).step_by(3).map(|&value| f64::from(value));
+        let samples = || {
+            patches
+                .iter()
+                .skip(channel)
+                .step_by(3)
+                .map(|&value| f64::from(value))
+        };
         let count = (patches.len() / 3) as f64;
         let mean = samples().sum::<f64>() / count;
         let deviation = (samples().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
@@ -216,11 +232,20 @@ fn between(left: &[f32], right: &[f32]) -> f64 {
     let along = |index: u64| {
         let mut stream = stream.at(index);
         let mut direction: Vec<f32> = (0..ENTRIES).map(|_| stream.normal_f32()).collect();
-        let length: f64 = direction.iter().map(|&entry| f64::from(entry).powi(2)).sum();
-        direction.iter_mut().for_each(|entry| *entry /= length.sqrt() as f32);
+        let length: f64 = direction
+            .iter()
+            .map(|&entry| f64::from(entry).powi(2))
+            .sum();
+        direction
+            .iter_mut()
+            .for_each(|entry| *entry /= length.sqrt() as f32);
         let sorted = |patches: &[f32]| {
             let project = |patch: &[f32]| -> f32 {
-                patch.iter().zip(&direction).map(|(value, entry)| value * entry).sum()
+                patch
+                    .iter()
+                    .zip(&direction)
+                    .map(|(value, entry)| value * entry)
+                    .sum()
             };
             let mut places: Vec<f32> = patches.chunks_exact(ENTRIES).map(project).collect();
             places.sort_unstable_by(f32::total_cmp);
@@ -247,7 +272,8 @@ mod tests {
             let mut stream = Stream::new(seed, "pictures").at(at);
             let block = if fine { 1 } else { 8 };
             let coarse: Vec<u64> = (0..side * side).map(|_| stream.below(256)).collect();
-            let byte = |at: u32| coarse[((at / side / block) * side + at % side / block) as usize] as u8;
+            let byte =
+                |at: u32| coarse[((at / side / block) * side + at % side / block) as usize] as u8;
             Pixels::new(spec, (0..side * side).map(byte).collect()).unwrap()
         };
         (0..count).map(picture).collect()
@@ -258,21 +284,38 @@ mod tests {
         let image = &pictures(1, 32, true, 1)[0];
         let (fine, coarse) = (detail(image, 0, 2), detail(image, 1, 2));
         let back = coarse.doubled(32, 32);
-        for ((fine, back), &byte) in fine.values.iter().zip(&back.values).step_by(3).zip(image.bytes()) {
+        for ((fine, back), &byte) in fine
+            .values
+            .iter()
+            .zip(&back.values)
+            .step_by(3)
+            .zip(image.bytes())
+        {
             assert!((fine + back - f32::from(byte)).abs() < 1e-3);
         }
         // A plain image has no details: the filter keeps brightness, at the edges too.
         let plain = Pixels::filled(ImageSpec::new(32, 32, Channels::Gray), 77);
-        assert!(detail(&plain, 0, 2).values.iter().all(|value| value.abs() < 1e-3));
+        assert!(
+            detail(&plain, 0, 2)
+                .values
+                .iter()
+                .all(|value| value.abs() < 1e-3)
+        );
     }
 
     #[test]
     fn the_distance_is_at_the_size_of_the_details_that_differ() {
         let (coarse, other) = (pictures(60, 32, false, 1), pictures(60, 32, false, 2));
         let same = sliced_wasserstein(&coarse, &other).unwrap();
-        assert_eq!(same.iter().map(|level| level.size).collect::<Vec<_>>(), [32, 16]);
+        assert_eq!(
+            same.iter().map(|level| level.size).collect::<Vec<_>>(),
+            [32, 16]
+        );
         let fine = sliced_wasserstein(&coarse, &pictures(60, 32, true, 3)).unwrap();
-        assert!(fine[0].distance > 5.0 * same[0].distance, "{same:?} {fine:?}");
+        assert!(
+            fine[0].distance > 5.0 * same[0].distance,
+            "{same:?} {fine:?}"
+        );
         let itself = sliced_wasserstein(&coarse, &coarse).unwrap();
         // Other patches of the same images.
         assert!(itself[1].distance < same[1].distance);
@@ -281,9 +324,16 @@ mod tests {
     #[test]
     fn what_cannot_be_looked_at_is_refused() {
         let pictures = |side| pictures(3, side, true, 1);
-        let error = |left: &[Pixels], right: &[Pixels]| sliced_wasserstein(left, right).unwrap_err();
+        let error =
+            |left: &[Pixels], right: &[Pixels]| sliced_wasserstein(left, right).unwrap_err();
         assert!(matches!(error(&[], &[]), MetricError::TooFew { .. }));
-        assert!(matches!(error(&pictures(16), &pictures(17)), MetricError::Pair { .. }));
-        assert!(matches!(error(&pictures(8), &pictures(8)), MetricError::TooSmall { .. }));
+        assert!(matches!(
+            error(&pictures(16), &pictures(17)),
+            MetricError::Pair { .. }
+        ));
+        assert!(matches!(
+            error(&pictures(8), &pictures(8)),
+            MetricError::TooSmall { .. }
+        ));
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod compare;
+mod data;
 mod decode;
 mod doctor;
 mod encode;
@@ -20,12 +21,13 @@ use crate::failure::Failure;
 
 /// Commands that Trompe promises and does not have yet: absent from `--help`, and an error that
 /// says so.
-pub(crate) const NOT_BUILT_YET: &[&str] = &["prior", "invert", "edit", "data", "export", "serve"];
+pub(crate) const NOT_BUILT_YET: &[&str] = &["prior", "invert", "edit", "export", "serve"];
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Train(Box<train::Arguments>),
+    Data(Box<data::Arguments>),
     Generate(generate::Arguments),
     Reconstruct(reconstruct::Arguments),
     Encode(encode::Arguments),
@@ -49,6 +51,7 @@ impl Command {
             Self::Decode(arguments) => decode::run(arguments, console),
             Self::Interpolate(arguments) => interpolate::run(arguments, console),
             Self::Traverse(arguments) => traverse::run(arguments, console),
+            Self::Data(arguments) => data::run(arguments, console),
             Self::Train(arguments) => train::run(arguments, console),
             Self::Evaluate(arguments) => evaluate::run(arguments, console),
             Self::Compare(arguments) => compare::run(arguments, console),

@@ -156,6 +156,7 @@ mod tests {
             levels: Levels::FULL,
             pixels: vec![position as u8],
             labels: None,
+            label_vectors: None,
             indices: vec![position as usize],
         }
     }

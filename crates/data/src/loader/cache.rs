@@ -38,8 +38,8 @@ impl RamCache {
         self.kept.load(Ordering::Acquire) == self.images.len()
     }
 
-    /// Keeps an image if it fits.
-    pub(super) fn offer(&self, place: usize, image: &Pixels) {
+    /// Keeps an image if it fits, and tells whether it is kept.
+    pub(super) fn offer(&self, place: usize, image: &Pixels) -> bool {
         let bytes = image.bytes().len() as u64 + OVERHEAD;
         let claimed = self.used.fetch_add(bytes, Ordering::Relaxed);
         let fits = claimed + bytes <= self.budget;
@@ -48,6 +48,7 @@ impl RamCache {
         } else {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
         }
+        self.images[place].get().is_some()
     }
 }
 
@@ -62,7 +63,8 @@ mod tests {
         let image = Pixels::filled(ImageSpec::new(10, 10, Channels::Gray), 1);
         let places = (8 * size_of::<OnceLock<Pixels>>()) as u64;
         let cache = RamCache::new(8, places + 3 * (100 + OVERHEAD) + 99).unwrap();
-        (0..8).for_each(|place| cache.offer(place, &image));
+        let kept = (0..8).filter(|&place| cache.offer(place, &image)).count();
+        assert_eq!(kept, 3);
         assert_eq!(
             (0..8).filter(|&place| cache.get(place).is_some()).count(),
             3

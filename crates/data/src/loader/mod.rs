@@ -2,6 +2,7 @@
 
 mod ahead;
 mod cache;
+mod disk_cache;
 mod order;
 mod unreadable;
 
@@ -13,6 +14,7 @@ use trompe_random::Stream;
 
 use self::ahead::Ahead;
 use self::cache::RamCache;
+use self::disk_cache::DiskCache;
 use self::order::Order;
 pub use self::order::Sampling;
 use self::unreadable::Unreadable;
@@ -43,6 +45,8 @@ pub struct LoaderConfig {
     pub filter: Filter,
     /// Bytes that prepared images and waiting batches may take; 0 reads every image anew each time.
     pub cache_bytes: u64,
+    /// Whether prepared images that do not fit there are kept in a temporary file.
+    pub cache_on_disk: bool,
     /// Threads that read ahead where images do not come from memory.
     pub workers: usize,
 }
@@ -63,6 +67,7 @@ impl Default for LoaderConfig {
             crop: Crop::default(),
             filter: Filter::default(),
             cache_bytes: 1 << 30,
+            cache_on_disk: false,
             workers: processors.min(8),
         }
     }
@@ -79,6 +84,8 @@ pub struct Batch {
     pub pixels: Vec<u8>,
     /// The class of each image, if the source knows classes. Shape `[batch]`.
     pub labels: Option<Vec<u32>>,
+    /// The label of each image, if labels are vectors. Shape `[batch, width]`.
+    pub label_vectors: Option<Vec<f32>>,
     /// The index of each image in the source. Shape `[batch]`.
     pub indices: Vec<usize>,
 }
@@ -105,7 +112,8 @@ impl Loader {
     ///
     /// # Errors
     /// [`DataError::Setting`] when the batch is empty, or the images differ in size and no size was
-    /// chosen.
+    /// chosen; [`DataError::Write`] and [`DataError::NoCache`] when the disk is to keep images and
+    /// cannot.
     pub fn new(
         source: Arc<dyn Source>,
         selection: Selection,
@@ -135,7 +143,11 @@ impl Loader {
         };
         let step = config.stride.unwrap_or(config.batch as u64);
         let workers = config.workers;
-        let row = Arc::new(Row::new(images, selection, config, cache));
+        let disk = match config.cache_on_disk && !from_memory {
+            true => Some(DiskCache::new(selection.len())?),
+            false => None,
+        };
+        let row = Arc::new(Row::new(images, selection, config, (cache, disk)));
         let ahead = (workers > 0 && !from_memory).then(|| {
             let row = Arc::clone(&row);
             Ahead::new(workers, step, batches_ahead, move |position| {
@@ -194,6 +206,7 @@ struct Row {
     rolls: Stream,
     flips: Stream,
     cache: Option<RamCache>,
+    disk: Option<DiskCache>,
     unreadable: Unreadable,
 }
 
@@ -205,7 +218,7 @@ impl Row {
         images: Prepared,
         selection: Selection,
         config: LoaderConfig,
-        cache: Option<RamCache>,
+        (cache, disk): (Option<RamCache>, Option<DiskCache>),
     ) -> Self {
         Self {
             order: Order::new(selection.len(), config.seed, config.sampling),
@@ -217,6 +230,7 @@ impl Row {
             selection,
             config,
             cache,
+            disk,
         }
     }
 
@@ -231,11 +245,16 @@ impl Row {
         }
         let source = self.images.source();
         let labels = indices.iter().map(|&index| source.label(index)).collect();
+        let vectors: Option<Vec<&[f32]>> = indices
+            .iter()
+            .map(|&index| source.label_vector(index))
+            .collect();
         Ok(Batch {
             spec,
             levels: self.images.levels(),
             pixels,
             labels,
+            label_vectors: vectors.map(|vectors| vectors.concat()),
             indices,
         })
     }
@@ -267,10 +286,17 @@ impl Row {
         if let Some(image) = self.cache.as_ref().and_then(|cache| cache.get(place)) {
             return Ok(Cow::Borrowed(image));
         }
+        if let Some(image) = self.disk.as_ref().and_then(|disk| disk.get(place)) {
+            return Ok(Cow::Owned(image));
+        }
         let image = self.images.read_roomy(index)?;
         self.unreadable.note_readable(place);
-        if let Some(cache) = &self.cache {
-            cache.offer(place, &image);
+        let is_kept = self
+            .cache
+            .as_ref()
+            .is_some_and(|cache| cache.offer(place, &image));
+        if let Some(disk) = self.disk.as_ref().filter(|_| !is_kept) {
+            disk.offer(place, &image);
         }
         Ok(Cow::Owned(image))
     }
@@ -546,17 +572,24 @@ mod tests {
     }
 
     #[test]
-    fn images_in_memory_are_read_once() {
-        let (source, _) = fragile(|_| false, false);
-        let reads = Arc::clone(&source.reads);
-        let mut loader = loader_of(
-            source,
-            LoaderConfig {
-                workers: 0,
-                ..config(Sampling::Permutation, true, 400)
-            },
-        );
-        (0..5).for_each(|epoch| assert!(loader.batch(epoch * 400).is_ok()));
-        assert_eq!(reads.load(Ordering::SeqCst), 400);
+    fn images_in_memory_or_on_the_disk_are_read_once() {
+        // All in memory, some on the disk, all on the disk.
+        for (cache_bytes, cache_on_disk) in [(1 << 30, false), (40_000, true), (0, true)] {
+            let (source, _) = fragile(|_| false, false);
+            let reads = Arc::clone(&source.reads);
+            let mut loader = loader_of(
+                source,
+                LoaderConfig {
+                    workers: 0,
+                    cache_bytes,
+                    cache_on_disk,
+                    ..config(Sampling::Permutation, true, 400)
+                },
+            );
+            let first = loader.batch(0).unwrap();
+            (1..5).for_each(|epoch| assert!(loader.batch(epoch * 400).is_ok()));
+            assert_eq!(reads.load(Ordering::SeqCst), 400);
+            assert_eq!(loader.batch(0).unwrap(), first);
+        }
     }
 }

@@ -52,6 +52,15 @@ impl Bytes {
         })
     }
 
+    /// All of a file that is open already.
+    pub(crate) fn whole(file: File) -> io::Result<Self> {
+        Ok(Self {
+            len: file.metadata()?.len(),
+            file: Arc::new(file),
+            start: 0,
+        })
+    }
+
     /// How many bytes there are.
     pub(crate) fn len(&self) -> u64 {
         self.len

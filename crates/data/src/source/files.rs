@@ -2,17 +2,19 @@
 
 pub(crate) mod folder;
 mod labels;
+pub(crate) mod parquet;
 pub(crate) mod tar;
 pub(crate) mod zip;
 
 use std::io::Cursor;
 
 use rayon::prelude::*;
+use serde_json::Value;
 use trompe_images::{Channels, DecodeOptions, ImageSpec, Pixels, decode, inspect};
 
 use self::labels::Labels;
 use super::{Defect, Source, fingerprint};
-use crate::{DataError, LabelChoice, OpenOptions};
+use crate::{DataError, OpenOptions};
 
 /// Named files with content, wherever they lie.
 pub(crate) trait Files: Send + Sync {
@@ -34,6 +36,16 @@ pub(crate) trait Files: Send + Sync {
     /// (WebDataset).
     fn groups_by_stem(&self) -> bool {
         false
+    }
+
+    /// What the archive itself says of a file's class.
+    fn label(&self, _file: usize) -> Option<&Value> {
+        None
+    }
+
+    /// The names of the classes that such labels number.
+    fn class_names(&self) -> &[String] {
+        &[]
     }
 }
 
@@ -116,16 +128,11 @@ impl<F: Files> FileSet<F> {
                 images.len()
             ));
         }
-        let labels = match options.labels {
-            LabelChoice::None => Labels::default(),
-            LabelChoice::Auto => {
-                let paths: Vec<&str> = images
-                    .iter()
-                    .map(|image| &*files.paths()[image.file])
-                    .collect();
-                labels::find(&files, &paths, &mut notes)
-            }
-        };
+        let paths: Vec<&str> = images
+            .iter()
+            .map(|image| &*files.paths()[image.file])
+            .collect();
+        let labels = labels::find(&files, &paths, &mut notes);
         Ok(Self {
             files,
             decoding,

@@ -135,6 +135,7 @@ impl<'a> Fit<'a> {
             crop: recipe.data.crop,
             filter: recipe.data.filter,
             cache_bytes: recipe.data.cache.bytes(),
+            cache_on_disk: recipe.data.cache.uses_disk(),
             ..LoaderConfig::default()
         };
         let loader = Loader::new(Arc::clone(source), training, config)?;

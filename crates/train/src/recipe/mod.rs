@@ -207,6 +207,8 @@ pub enum CacheMode {
     Auto,
     /// In memory, all of them.
     Ram,
+    /// In a temporary file, except what fits into a gibibyte of memory.
+    Disk,
     /// Nowhere: each is decoded whenever it is needed.
     None,
 }
@@ -214,10 +216,14 @@ pub enum CacheMode {
 impl CacheMode {
     pub(crate) fn bytes(self) -> u64 {
         match self {
-            Self::Auto => 1 << 30,
+            Self::Auto | Self::Disk => 1 << 30,
             Self::Ram => u64::MAX,
             Self::None => 0,
         }
+    }
+
+    pub(crate) fn uses_disk(self) -> bool {
+        matches!(self, Self::Disk)
     }
 }
 

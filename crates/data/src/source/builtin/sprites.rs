@@ -53,23 +53,23 @@ impl Sprites {
         };
         let factors = vec![
             Factor {
-                name: "shape",
+                name: "shape".to_string(),
                 values: vec![0.0, 1.0, 2.0],
             },
             Factor {
-                name: "scale",
+                name: "scale".to_string(),
                 values: SCALES.to_vec(),
             },
             Factor {
-                name: "orientation",
+                name: "orientation".to_string(),
                 values: spread(ORIENTATIONS, std::f64::consts::TAU),
             },
             Factor {
-                name: "x",
+                name: "x".to_string(),
                 values: spread(PLACES, 1.0),
             },
             Factor {
-                name: "y",
+                name: "y".to_string(),
                 values: spread(PLACES, 1.0),
             },
         ];

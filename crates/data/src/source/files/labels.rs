@@ -61,10 +61,12 @@ pub(super) fn find(files: &impl Files, paths: &[&str], notes: &mut Vec<String>) 
     if labels.is_none() && !files.groups_by_stem() && !is_numbered(paths) {
         labels = Some(from_folders(&inner, notes));
     }
-    Labels {
-        held_out,
-        ..labels.unwrap_or_default()
+    let mut labels = labels.unwrap_or_default();
+    let names = files.class_names();
+    if !labels.of_images.is_empty() && labels.classes.len() <= names.len() {
+        labels.classes = names.to_vec();
     }
+    Labels { held_out, ..labels }
 }
 
 /// What the first readable table says, and its name.
@@ -84,6 +86,13 @@ fn table(
             Ok(told) => return Some((name, told)),
             Err(reason) => notes.push(format!("`{name}` is ignored: {reason}")),
         }
+    }
+    let all = || files.paths().iter().enumerate();
+    let own: Told = all()
+        .filter_map(|(file, path)| Some((path.clone(), files.label(file)?.clone())))
+        .collect();
+    if !own.is_empty() {
+        return Some(("the table", own));
     }
     files
         .groups_by_stem()
