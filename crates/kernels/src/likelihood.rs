@@ -103,6 +103,50 @@ pub fn gaussian_gradient(
     by_sample.sum::<f64>() as f32
 }
 
+/// The squared distance of each sample from its target.
+///
+/// # Shapes
+/// - values, targets: `[samples, ...]`
+/// - returns: `[samples]`
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn squared_distances(samples: usize, values: &[f32], targets: &[f32]) -> Vec<f32> {
+    rounded(rows::sums(
+        "squared distance",
+        SquaredDifference,
+        samples,
+        values,
+        targets,
+    ))
+}
+
+/// Writes the gradient of [`squared_distances`] with respect to the values, times each sample's outer gradient:
+/// 2 (a - b) g.
+///
+/// # Shapes
+/// - outer: `[samples]`
+/// - values, targets, gradient: `[samples, ...]`
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn squared_distances_gradient(
+    outer: &[f32],
+    values: &[f32],
+    targets: &[f32],
+    gradient: &mut [f32],
+) {
+    let factors: Vec<f32> = outer.iter().map(|outer| 2.0 * outer).collect();
+    rows::scaled(
+        "squared distance gradient",
+        Difference,
+        &factors,
+        values,
+        targets,
+        gradient,
+    );
+}
+
 fn rounded(sums: Vec<f64>) -> Vec<f32> {
     sums.into_iter().map(|sum| sum as f32).collect()
 }
@@ -275,6 +319,28 @@ mod tests {
                 (f64::from(found) - expected).abs() < 1e-7 * scale,
                 "{found} for {expected}"
             );
+        }
+    }
+
+    #[test]
+    fn squared_distances_agree_with_their_definition() {
+        let square = |a: f64, b: f64| (a - b).powi(2);
+        for [samples, len] in SHAPES {
+            let (values, targets) = (logits(samples * len), targets(samples * len));
+            let expected = row_sums(samples, &values, &targets, square);
+            // Each term to a few f32 roundings, summed in f64; one last rounding.
+            assert_close(
+                &squared_distances(samples, &values, &targets),
+                &expected,
+                3e-7,
+            );
+            let outer = uniform(3, samples);
+            let mut gradient = vec![f32::NAN; values.len()];
+            squared_distances_gradient(&outer, &values, &targets, &mut gradient);
+            let expected = (0..values.len())
+                .map(|at| f64::from(outer[at / len]) * slope(square, values[at], targets[at]));
+            // A few f32 roundings; the quotient is good to 1e-9.
+            assert_close(&gradient, &expected.collect::<Vec<_>>(), 5e-7);
         }
     }
 

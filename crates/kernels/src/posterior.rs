@@ -102,6 +102,93 @@ pub fn divergence_gradient(
     );
 }
 
+/// Writes the divergence of each entry by itself: (m^2 + exp v - 1 - v) / 2, in nats.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn divergences(means: &[f32], log_variances: &[f32], output: &mut [f32]) {
+    assert_eq!(
+        [means.len(), log_variances.len()],
+        [output.len(); 2],
+        "divergences: arrays differ in length"
+    );
+    let level = isa::level();
+    let inputs = means.chunks(TASK).zip(log_variances.chunks(TASK));
+    parallel::for_each_item(
+        inputs.zip(output.chunks_mut(TASK)),
+        |_, ((means, log_variances), output)| {
+            divergences_piece(level, means, log_variances, output);
+        },
+    );
+}
+
+/// Writes the gradients of [`divergences`], given that of each entry: m g and (exp v - 1) g / 2.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn divergences_gradient(
+    outer: &[f32],
+    means: &[f32],
+    log_variances: &[f32],
+    mean_gradient: &mut [f32],
+    log_variance_gradient: &mut [f32],
+) {
+    let lens = [outer, means, log_variances].map(<[f32]>::len);
+    assert_eq!(
+        lens,
+        [mean_gradient.len(); 3],
+        "divergences gradient: arrays differ in length"
+    );
+    assert_eq!(
+        mean_gradient.len(),
+        log_variance_gradient.len(),
+        "divergences gradient: arrays differ in length"
+    );
+    let level = isa::level();
+    let inputs = (outer.chunks(TASK).zip(means.chunks(TASK))).zip(log_variances.chunks(TASK));
+    let outputs = mean_gradient
+        .chunks_mut(TASK)
+        .zip(log_variance_gradient.chunks_mut(TASK));
+    parallel::for_each_item(
+        inputs.zip(outputs),
+        |_, (((outer, means), log_variances), (by_mean, by_log_variance))| {
+            divergences_gradient_piece(
+                level,
+                outer,
+                means,
+                log_variances,
+                by_mean,
+                by_log_variance,
+            );
+        },
+    );
+}
+
+multiversion! {
+    fn divergences_piece(means: &[f32], log_variances: &[f32], output: &mut [f32]) {
+        for ((output, mean), log_variance) in output.iter_mut().zip(means).zip(log_variances) {
+            *output = Divergence.of(*mean, *log_variance);
+        }
+    }
+}
+
+multiversion! {
+    fn divergences_gradient_piece(
+        outer: &[f32],
+        means: &[f32],
+        log_variances: &[f32],
+        by_mean: &mut [f32],
+        by_log_variance: &mut [f32],
+    ) {
+        for ((by_mean, mean), outer) in by_mean.iter_mut().zip(means).zip(outer) {
+            *by_mean = mean * outer;
+        }
+        for ((by_log_variance, log_variance), outer) in by_log_variance.iter_mut().zip(log_variances).zip(outer) {
+            *by_log_variance = DivergenceSlope.of(0.0, *log_variance) * outer;
+        }
+    }
+}
+
 multiversion! {
     fn draw_piece(means: &[f32], log_variances: &[f32], noise: &[f32], output: &mut [f32]) {
         for (((output, mean), log_variance), noise) in output.iter_mut().zip(means).zip(log_variances).zip(noise) {
@@ -256,6 +343,29 @@ mod tests {
                 assert_close(found, &expected, 3e-7);
             }
         }
+    }
+
+    #[test]
+    fn entries_are_rows_of_one() {
+        let len = TASK + 7;
+        let (means, log_variances, outer) = (uniform(1, len), log_variances(len), uniform(3, len));
+        let (mut found, mut expected) = ([(); 3].map(|()| vec![f32::NAN; len]), vec![0.0; len]);
+        let [values, by_mean, by_log_variance] = &mut found;
+        divergences(&means, &log_variances, values);
+        assert_eq!(*values, divergence(len, &means, &log_variances));
+        divergences_gradient(&outer, &means, &log_variances, by_mean, by_log_variance);
+        let mut expected_by_mean = expected.clone();
+        divergence_gradient(
+            &outer,
+            &means,
+            &log_variances,
+            &mut expected_by_mean,
+            &mut expected,
+        );
+        assert_eq!(
+            [by_mean, by_log_variance],
+            [&mut expected_by_mean, &mut expected]
+        );
     }
 
     #[test]

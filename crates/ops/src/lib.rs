@@ -17,9 +17,11 @@ mod bottleneck;
 mod collective;
 mod conv;
 mod cpu;
+mod group_norm;
 mod likelihood;
 mod linear;
 mod pool;
+mod posterior;
 mod resample;
 mod squared_norm;
 
@@ -33,9 +35,11 @@ pub use batch_norm::{
 pub use bottleneck::Bottleneck;
 pub use collective::{Alone, Collective, RankLost};
 pub use conv::{Boundary, Conv2dOptions, ConvTranspose2dOptions, conv_transpose2d, conv2d};
-pub use likelihood::bernoulli_log_likelihood;
+pub use group_norm::group_norm;
+pub use likelihood::{bernoulli_log_likelihood, squared_distances};
 pub use linear::linear;
 pub use pool::{average_pool2d, max_pool2d};
+pub use posterior::{posterior_divergence, posterior_draw};
 pub use resample::{
     average_pool, average_pool_input_gradient, downsample, downsample_input_gradient,
     nearest_upsample, upsample,

@@ -47,7 +47,14 @@ pub(crate) fn weight_gradient(
     let task_channels = (TASK_ROWS * run / walk.taps.len().max(1))
         .next_multiple_of(SLOTS)
         .min(in_group * run);
-    let chunks = (in_group * run).div_ceil(task_channels);
+    let rows = in_group * run;
+    // Equal shares, and not an odd few of them: two threads would wait for one another.
+    let chunks = match rows.div_ceil(task_channels) {
+        few @ (3 | 5 | 7) => few + 1,
+        chunks => chunks,
+    };
+    let task_channels = rows.div_ceil(chunks).next_multiple_of(SLOTS).min(rows);
+    let chunks = rows.div_ceil(task_channels);
     let pixel_blocks = (batch * walk.points()).div_ceil(BLOCK);
     let slices = TASKS
         .div_ceil(geometry.groups * chunks)

@@ -7,7 +7,7 @@ mod logistic_mixture;
 use burn::tensor::Tensor;
 use trompe_layers::Pass;
 use trompe_models::{Likelihood, ObservationModel, SharedSigma, Sigma};
-use trompe_ops::bernoulli_log_likelihood;
+use trompe_ops::{bernoulli_log_likelihood, squared_distances};
 
 /// `log p(x|z)` of each image, in nats, summed over its samples.
 ///
@@ -34,8 +34,8 @@ pub fn log_likelihood(
         Likelihood::Bernoulli => bernoulli_log_likelihood(parameters, images),
         Likelihood::ContinuousBernoulli => continuous_bernoulli::log_density(parameters, images),
         Likelihood::Gaussian { sigma } => {
-            let squares = sum_per_image((images.clone() - parameters).powi_scalar(2));
             let samples = images.dims()[1..].iter().product();
+            let squares = squared_distances(parameters, images);
             match (sigma, &observation.log_sigma) {
                 (Sigma::Shared(SharedSigma::Optimal), Some(state)) if pass.is_training() => {
                     let log_sigma = gaussian::most_likely_log_sigma(squares.clone(), samples);

@@ -1,6 +1,7 @@
 //! The encoder's answer: a normal distribution over latents for each image.
 
 use burn::tensor::Tensor;
+use trompe_ops::posterior_draw;
 
 /// Independent normal distributions `q(z|x)` (Kingma and Welling 2014, section 3).
 #[derive(Debug, Clone)]
@@ -18,6 +19,6 @@ impl Posterior {
     /// - noise: `[batch, latent]`, standard normal
     /// - returns: `[batch, latent]`
     pub fn sample(&self, noise: Tensor<2>) -> Tensor<2> {
-        self.mean.clone() + (self.log_variance.clone() * 0.5).exp() * noise
+        posterior_draw(self.mean.clone(), self.log_variance.clone(), noise)
     }
 }

@@ -163,17 +163,27 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Takes the gradient back through activation and bias, in place; returns the bias's.
-    fn through_activation(&self, function: Activation, gradient: &mut Buffer) -> Option<Cpu> {
+    /// Takes the gradient back through activation and bias, in place; returns the bias's if needed.
+    fn through_activation(
+        &self,
+        function: Activation,
+        gradient: &mut Buffer,
+        needs_bias: bool,
+    ) -> Option<Cpu> {
         let kept = self.activation.as_ref().map_or(&[][..], Buffer::values);
-        let Some(addend) = &self.bias else {
-            if function != Activation::Identity {
-                function.backward(kept, gradient.values_mut());
+        match &self.bias {
+            // One that keeps its input has kept it without the bias.
+            Some(addend) if needs_bias || function.keeps() == KeptByActivation::Input => {
+                let sums = bias::backward(function, addend.values(), kept, gradient.values_mut());
+                Some(addend.with_values(sums).into_tensor())
             }
-            return None;
-        };
-        let sums = bias::backward(function, addend.values(), kept, gradient.values_mut());
-        Some(addend.with_values(sums).into_tensor())
+            _ => {
+                if function != Activation::Identity {
+                    function.backward(kept, gradient.values_mut());
+                }
+                None
+            }
+        }
     }
 }
 
@@ -223,7 +233,8 @@ impl<const N: usize> Operation<N> for Convolution {
 
     fn backward(&self, kept: Kept, gradient: Cpu, needed: [bool; N]) -> [Option<Cpu>; N] {
         let mut gradient = Buffer::of(gradient, self.features);
-        let mut for_bias = kept.through_activation(self.activation, &mut gradient);
+        let needs_bias = needed.get(2) == Some(&true);
+        let mut for_bias = kept.through_activation(self.activation, &mut gradient, needs_bias);
         std::array::from_fn(|input| {
             if !needed[input] {
                 return None;
