@@ -28,6 +28,8 @@ enum Task {
     Digits(digits::Digits),
     /// Kills trainings at random moments and compares how they end.
     Kills(kills::Kills),
+    /// Trains networks with and without Winograd's convolutions and compares their scores.
+    Rounding(digits::Rounding),
     /// Trains `vae-mlp` on digits and prints its likelihood beside PyTorch's.
     VaeMlp(digits::VaeMlp),
 }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::run(bench),
         Task::Digits(arguments) => digits::judge_presets(&arguments),
         Task::Kills(arguments) => kills::run(&arguments),
+        Task::Rounding(arguments) => digits::compare_rounding(&arguments),
         Task::VaeMlp(arguments) => digits::compare_likelihood(&arguments),
     };
     match result {

@@ -199,3 +199,11 @@ fn a_penalty_wants_a_discriminator_that_scores_each_image_by_itself() {
     let text = recipe.to_toml();
     assert!(text.contains("[objective.gan.penalty]"), "{text}");
 }
+
+#[test]
+fn arithmetic_is_fast_unless_the_recipe_asks_for_precision() {
+    assert!(!resolve(preset("dcgan")).training.precise);
+    let precise = resolve(preset("dcgan").set("--set", "training.precise", "true"));
+    assert!(precise.training.precise);
+    assert!(precise.to_toml().contains("precise = true"));
+}

@@ -2,6 +2,9 @@
 //! a user would run it.
 
 mod judge;
+mod rounding;
+
+pub(crate) use rounding::{Rounding, compare as compare_rounding};
 
 use clap::Args;
 use judge::Judge;

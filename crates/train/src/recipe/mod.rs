@@ -140,7 +140,7 @@ pub struct Training {
     pub batch: usize,
     /// Whether convolutions round as plain sums of products do: without Winograd's algorithm,
     /// which is faster and rounds two to ten times more.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub precise: bool,
     /// Parts in which a step computes its batch, one after the other, to save memory.
     pub accumulate: usize,
