@@ -3,6 +3,7 @@
 mod bench;
 mod digits;
 mod kills;
+mod ranks;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Task {
     Digits(digits::Digits),
     /// Kills trainings at random moments and compares how they end.
     Kills(kills::Kills),
+    /// Trains with several processes over MPI and compares with one.
+    Ranks(ranks::Ranks),
     /// Trains networks with and without Winograd's convolutions and compares their scores.
     Rounding(digits::Rounding),
     /// Trains `vae-mlp` on digits and prints its likelihood beside PyTorch's.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::run(bench),
         Task::Digits(arguments) => digits::judge_presets(&arguments),
         Task::Kills(arguments) => kills::run(&arguments),
+        Task::Ranks(arguments) => ranks::run(&arguments),
         Task::Rounding(arguments) => digits::compare_rounding(&arguments),
         Task::VaeMlp(arguments) => digits::compare_likelihood(&arguments),
     };

@@ -15,6 +15,8 @@ pub(crate) struct Console {
     json: bool,
     quiet: bool,
     verbose: bool,
+    /// Not even data.
+    silent: bool,
 }
 
 impl Console {
@@ -24,6 +26,17 @@ impl Console {
             json: common.json,
             quiet: common.quiet,
             verbose: common.verbose,
+            silent: false,
+        }
+    }
+
+    /// The same for a process whose words another one says.
+    pub(crate) fn silenced(&self) -> Self {
+        Self {
+            json: false,
+            quiet: true,
+            verbose: false,
+            silent: true,
         }
     }
 
@@ -44,7 +57,7 @@ impl Console {
 
     /// A line of data for people on stdout; nothing where JSON was asked for.
     pub(crate) fn data(&self, line: impl Display) -> Result<(), Failure> {
-        if self.json {
+        if self.json || self.silent {
             return Ok(());
         }
         print(&line.to_string())

@@ -29,6 +29,8 @@ pub(crate) enum Exit {
     Missing = 4,
     /// Training diverged.
     Diverged = 5,
+    /// More memory is needed than there is.
+    Memory = 6,
     /// Stopped by the user, after a checkpoint.
     Interrupted = 130,
 }
@@ -144,6 +146,7 @@ impl From<RecipeError> for Failure {
     fn from(error: RecipeError) -> Self {
         match error {
             RecipeError::Data(error) => error.into(),
+            RecipeError::Transfer(error) => error.into(),
             error => Self::from_diagnostic(Exit::Usage, error),
         }
     }

@@ -34,7 +34,14 @@ fn main() -> ExitCode {
     };
     let console = Console::new(&common);
     // A panic is our own mistake, never the user's: it ends as a failed command, not as code 101.
-    let result = std::panic::catch_unwind(|| command.run(&console)).unwrap_or_else(|_| {
+    let result = std::panic::catch_unwind(|| command.run(&console)).unwrap_or_else(|panic| {
+        if is_out_of_memory(panic.as_ref()) {
+            return Err(Failure::new(
+                Exit::Memory,
+                "the device has no memory left",
+                "try a smaller `--batch` or `--size`, or `--set training.accumulate=4`",
+            ));
+        }
         Err(Failure::new(
             Exit::Failed,
             "that was a mistake in Trompe itself",
@@ -48,4 +55,19 @@ fn main() -> ExitCode {
             failure.exit().into()
         }
     }
+}
+
+/// Whether a panic says that a device could not give more memory: backends have no better way.
+fn is_out_of_memory(panic: &(dyn std::any::Any + Send)) -> bool {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or_default().to_lowercase();
+    [
+        "out of memory",
+        "outofmemory",
+        "out_of_memory",
+        "memory allocation",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
 }

@@ -31,7 +31,8 @@ pub(crate) struct Position {
 /// The best model so far, by the score that the recipe names.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Best {
-    /// Its score.
+    /// Its score; as bits in the file, for JSON's digits do not always come back as the same number.
+    #[serde(with = "bits")]
     pub(crate) score: f64,
     /// Images it had seen.
     pub(crate) images: u64,
@@ -203,6 +204,19 @@ fn load_average<M: Module>(
     average
         .map(|average| load_tensors(average, tensors))
         .transpose()
+}
+
+/// A number as its bits.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+        value.to_bits().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        Ok(f64::from_bits(u64::deserialize(from)?))
+    }
 }
 
 /// Whole and damaged checkpoints, oldest first.

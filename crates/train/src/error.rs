@@ -6,6 +6,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 use trompe_data::DataError;
 use trompe_images::ImageError;
+use trompe_metrics::MetricError;
 use trompe_models::ModelError;
 use trompe_ops::RankLost;
 use trompe_snapshots::SnapshotError;
@@ -87,6 +88,27 @@ pub enum TrainError {
         /// After how many steps.
         step: u64,
     },
+
+    /// The model to begin with is no longer what it was.
+    #[error("`{}` is not the model that this run began with", path.display())]
+    #[diagnostic(help("bring that snapshot back, or start a new run with `--transfer`"))]
+    TransferChanged {
+        /// The snapshot.
+        path: PathBuf,
+    },
+
+    /// Nothing of another model fits.
+    #[error("no tensor of `{}` has the name and shape of one of this recipe's model", path.display())]
+    #[diagnostic(help("leave out `--preset` and the recipe: the model then trains on as it is"))]
+    TransferMisfit {
+        /// The snapshot.
+        path: PathBuf,
+    },
+
+    /// A score cannot be taken.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Metric(#[from] MetricError),
 
     /// Another process of the same training ended.
     #[error("another process of this training has ended")]

@@ -9,6 +9,7 @@
 mod average;
 mod checkpoint;
 mod error;
+mod estimate;
 mod evaluation;
 mod event;
 mod fit;
@@ -18,6 +19,7 @@ mod moment;
 mod noise;
 mod observer;
 mod optimizer;
+mod parallel;
 mod recipe;
 mod report;
 mod run_dir;
@@ -27,9 +29,11 @@ mod step;
 mod stepper;
 mod tensorboard;
 mod trainee;
+mod transfer;
 mod window;
 
 pub use error::TrainError;
+pub use estimate::{Estimate, Memory, available_memory, estimate, measure_memory};
 pub use event::{
     Done, Evaluation, Event, Interrupted, Numbers, Progress, SampleKind, Samples, Score, Start,
     Warning, Written,
@@ -37,9 +41,12 @@ pub use event::{
 pub use fit::{Outcome, fit, fit_together};
 pub use journal::{Ending, History, Journal};
 pub use observer::{Observer, Observers};
+#[cfg(feature = "mpi")]
+pub use parallel::Mpi;
+pub use parallel::{Worker, broadcast, fit_with_workers};
 pub use recipe::{
     AdamConfig, BestBy, CacheMode, DataRecipe, GanObjective, Objective, PRESETS, PenaltyConfig,
-    Preset, Recipe, RecipeBuilder, RecipeError, Resolved, Training, VaeObjective,
+    Preset, Recipe, RecipeBuilder, RecipeError, Resolved, Training, Transfer, VaeObjective,
 };
 pub use report::{NextCommand, ReportKeeper, duration, label, next_commands, write_report};
 pub use run_dir::RunDir;

@@ -17,8 +17,15 @@ const ROWS: usize = 10;
 
 /// Draws new images, one for each of a fixed set of latents.
 pub(crate) fn generated(model: &Model, recipe: &Recipe, device: &Device) -> Vec<Pixels> {
+    // Row by row: a hundred large images at once would take more memory than a training step.
+    let rows = (0..ROWS).map(|row| generated_row(row, model, recipe, device));
+    rows.flatten().collect()
+}
+
+fn generated_row(row: usize, model: &Model, recipe: &Recipe, device: &Device) -> Vec<Pixels> {
     let streams = Stream::new(recipe.seed, "samples");
-    let latents = normal(&streams, 0, [ROWS * COLUMNS, recipe.model.latent()], device);
+    let shape = [COLUMNS, recipe.model.latent()];
+    let latents = normal(&streams, (row * COLUMNS) as u64, shape, device);
     let mut pass = Pass::inference();
     let images = match model {
         Model::Vae(vae) => vae.mean_image(latents, &mut pass),

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trompe_layers::to_tensors;
+use trompe_models::Model;
 use trompe_ops::Alone;
 
 /// Steps of a recipe's model on batches that the caller provides: for
@@ -53,6 +54,14 @@ impl Stepper {
     pub fn skipped_updates(&self) -> u64 {
         let counts = self.trainee.iter().flat_map(Trainee::counts);
         counts.map(|counts| counts.skipped).sum()
+    }
+
+    /// The networks, untouched by averaging.
+    pub(crate) fn into_model(self) -> Model {
+        match self.trainee.expect("present between steps") {
+            Trainee::Vae { vae, .. } => Model::Vae(vae),
+            Trainee::Gan { gan, .. } => Model::Gan(gan),
+        }
     }
 
     /// The weights and states of all networks by name.

@@ -1,18 +1,21 @@
 //! What training changes: networks, optimizers, averages.
 
+use crate::TrainError;
 use crate::average;
 use crate::moment::Moment;
 use crate::noise::normal;
 use crate::optimizer::{Adam, Counts};
 use crate::recipe::{GanObjective, Objective, Recipe, VaeObjective};
 use crate::step::{self, Part, Round, StepReport};
+use crate::transfer::{self, Fresh};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use trompe_layers::{Init, Pass};
 use trompe_losses::EvidenceLowerBound;
 use trompe_models::gan::GeneratorNetwork;
-use trompe_models::{Gan, Generator, Model, ModelError, Vae};
+use trompe_models::{Gan, Generator, Model, Vae};
 use trompe_ops::{Collective, RankLost};
 use trompe_random::Stream;
 
@@ -73,13 +76,26 @@ impl Setting {
 
 impl Trainee {
     /// Networks as the recipe draws them, untrained.
-    pub(crate) fn new(recipe: &Recipe, device: &Device) -> Result<Self, ModelError> {
+    pub(crate) fn new(recipe: &Recipe, device: &Device) -> Result<Self, TrainError> {
+        Ok(Self::beginning_with(BTreeMap::new(), recipe, device)?.0)
+    }
+
+    /// The same with other weights where names and shapes are equal.
+    pub(crate) fn beginning_with(
+        weights: BTreeMap<String, TensorData>,
+        recipe: &Recipe,
+        device: &Device,
+    ) -> Result<(Self, Fresh), TrainError> {
         let init = Init::new(recipe.seed, &device.clone().autodiff())
             .with_precision(recipe.training.precise);
         let model = recipe.model.init(recipe.data.image, &init)?;
+        let (model, fresh) = transfer::take_over(model, weights);
+        let frozen = recipe.transfer.iter().flat_map(|transfer| &transfer.freeze);
+        let frozen: Vec<String> = frozen.cloned().collect();
+        let model = transfer::freeze(model, &frozen)?;
         let averages = recipe.training.average_half_life > 0;
         let adam = |config| Adam::new(config, recipe.training.clip);
-        Ok(match (model, &recipe.objective) {
+        let trainee = match (model, &recipe.objective) {
             (Model::Vae(vae), Objective::Vae(objective)) => Self::Vae {
                 average: averages.then(|| vae.valid()),
                 vae,
@@ -96,7 +112,8 @@ impl Trainee {
                 objective: objective.clone(),
             },
             _ => unreachable!("a resolved recipe has one family"),
-        })
+        };
+        Ok((trainee, fresh))
     }
 
     /// Batches of real images that one step consumes.

@@ -26,6 +26,7 @@ mod session;
 pub use burn::tensor::Device;
 pub use device::{DeviceError, DeviceName};
 pub use error::Error;
+pub use locate::locate;
 pub use session::Session;
 pub use trompe_images::{
     Channels, Grid, ImageError, ImageSpec, Pixels, encode_apng, encode_gif, encode_png, save,

@@ -7,8 +7,12 @@ use crate::Error;
 /// The best of a run's snapshots, and the latest.
 const NAMES: [&str; 2] = ["best.safetensors", "latest.safetensors"];
 
-/// The file itself, or the snapshot to use among those of a run's directory.
-pub(crate) fn locate(path: &Path) -> Result<PathBuf, Error> {
+/// From a MODEL as users name it to a snapshot: the file itself, or the one to use among those of a
+/// run's directory.
+///
+/// # Errors
+/// [`Error::Missing`], [`Error::NoSnapshot`].
+pub fn locate(path: &Path) -> Result<PathBuf, Error> {
     if !path.exists() {
         return Err(Error::Missing {
             path: path.to_owned(),

@@ -2,6 +2,7 @@
 
 mod memory;
 mod ours;
+mod overhead;
 mod peers;
 
 use clap::{Args, Subcommand};
@@ -16,6 +17,8 @@ pub(crate) enum Bench {
     /// Runs rounds of one of our steps when told to on standard input
     /// (`round`, `quit`), answering like `benchsuite/peers/torch_peer.py`.
     Ours(Ours),
+    /// Measures what the engine costs beside DCGAN-64's steps: journal, averaged weights, checkpoints.
+    Overhead,
 }
 
 /// Flags of `bench peers`.
@@ -60,5 +63,6 @@ pub(crate) fn run(bench: Bench) -> Result<(), Box<dyn Error>> {
     match bench {
         Bench::Peers(peers) => peers::run(&peers),
         Bench::Ours(ours) => ours::run(&ours),
+        Bench::Overhead => overhead::run(),
     }
 }

@@ -5,9 +5,11 @@ mod observe;
 mod save;
 
 use crate::checkpoint::{self, Position};
+use crate::evaluation::Evaluator;
 use crate::event::{Done, Event, Interrupted, Score, Start, Warning};
-use crate::recipe::{Recipe, RecipeError, Resolved};
+use crate::recipe::{Recipe, RecipeError, Resolved, Transfer};
 use crate::trainee::{Setting, Trainee};
+use crate::transfer;
 use crate::window::Window;
 use crate::{Observer, RunDir, TrainError};
 use burn::module::{Module, Param};
@@ -101,6 +103,7 @@ struct Fit<'a> {
     /// When this sitting began, and the time of all earlier ones.
     sitting: (Instant, f64),
     window: Window,
+    evaluator: Evaluator,
     scores: BTreeMap<String, Score>,
     /// The model for use at the current position, once something asked for it.
     current: Option<Model>,
@@ -142,9 +145,9 @@ impl<'a> Fit<'a> {
 
         let untrained = Trainee::new(&recipe, device)?;
         let mut damaged = Vec::new();
-        let (trainee, position) = checkpoint::restore(&run.checkpoints(), untrained, &mut damaged)?;
-        let position = position.unwrap_or_default();
-        let warnings = damaged
+        let (trainee, found) = checkpoint::restore(&run.checkpoints(), untrained, &mut damaged)?;
+        let position = found.unwrap_or_default();
+        let mut warnings: Vec<_> = damaged
             .into_iter()
             .map(|reason| Warning {
                 step: position.images / recipe.training.batch as u64,
@@ -152,6 +155,10 @@ impl<'a> Fit<'a> {
                 message: format!("{reason}; the one before it is used"),
             })
             .collect();
+        let trainee = match (&recipe.transfer, found) {
+            (Some(transfer), None) => begin_with(transfer, &recipe, device, &mut warnings)?,
+            _ => trainee,
+        };
         Ok(Self {
             scale: Scale::new(recipe.model.value_range(), images.levels()),
             recipe,
@@ -167,6 +174,7 @@ impl<'a> Fit<'a> {
             sitting: (Instant::now(), position.elapsed),
             position,
             window: Window::new(),
+            evaluator: Evaluator::default(),
             scores: BTreeMap::new(),
             current: None,
             warnings,
@@ -340,6 +348,35 @@ impl<'a> Fit<'a> {
             &self.setting.device,
         ))
     }
+}
+
+/// A model with the weights of another; what it could not take over is a warning.
+fn begin_with(
+    transfer: &Transfer,
+    recipe: &Recipe,
+    device: &Device,
+    warnings: &mut Vec<Warning>,
+) -> Result<Trainee, TrainError> {
+    let weights = transfer::weights(transfer)?;
+    let (trainee, fresh) = Trainee::beginning_with(weights, recipe, device)?;
+    if fresh.copied == 0 {
+        return Err(TrainError::TransferMisfit {
+            path: transfer.model.clone().into(),
+        });
+    }
+    if !fresh.names.is_empty() {
+        warnings.push(Warning {
+            step: 0,
+            code: "transfer".to_owned(),
+            message: format!(
+                "{} tensors come from `{}`; these begin anew: {}",
+                fresh.copied,
+                transfer.model,
+                fresh.names.join(", ")
+            ),
+        });
+    }
+    Ok(trainee)
 }
 
 /// Updates that were left out, by all optimizers together.

@@ -135,7 +135,7 @@ impl Fit<'_> {
             return Ok(());
         }
         let model = self.current()?;
-        self.scores = crate::evaluation::held_out(
+        self.scores = self.evaluator.scores(
             &model,
             &self.recipe,
             &self.images,

@@ -56,7 +56,7 @@ impl Fit<'_> {
             run: self.run.path().to_owned(),
             step: self.steps_done(),
             images: self.seen(),
-            seconds: self.position.seconds,
+            seconds: in_milliseconds(self.position.seconds),
         };
         self.tell(Event::Interrupted(interrupted.clone()))?;
         Ok(Outcome::Interrupted(interrupted))
@@ -76,10 +76,15 @@ impl Fit<'_> {
             snapshot: self.snapshot("latest"),
             step: self.steps_done(),
             images: self.seen(),
-            seconds: self.position.seconds,
+            seconds: in_milliseconds(self.position.seconds),
             scores: std::mem::take(&mut self.scores),
         };
         self.tell(Event::Done(done.clone()))?;
         Ok(Outcome::Done(done))
     }
+}
+
+/// Few enough digits that they are read as the number that was written, whoever reads the journal.
+fn in_milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }

@@ -11,6 +11,7 @@ use trompe_data::{LabelChoice, OpenOptions, Prepared, Source, open};
 use trompe_images::ImageSpec;
 use trompe_layers::Init;
 use trompe_models::{Likelihood, ModelConfig, VaeConfig};
+use trompe_snapshots::Snapshot;
 
 /// The layers of a recipe, lowest first.
 #[derive(Debug, Clone)]
@@ -19,6 +20,7 @@ pub struct RecipeBuilder {
 }
 
 /// A recipe and the source it was resolved with.
+#[derive(Clone)]
 pub struct Resolved {
     /// Nothing is left open in it.
     pub recipe: Recipe,
@@ -72,6 +74,56 @@ impl RecipeBuilder {
         };
         builder.layers.push(layer);
         Ok(builder)
+    }
+
+    /// Starts from the recipe of a snapshot, to train it further: the same networks and images, its
+    /// weights to begin with.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be read.
+    pub fn transfer(path: &Path) -> Result<Self, RecipeError> {
+        let snapshot = Snapshot::open(path)?;
+        let recipe = snapshot.description().recipe.clone();
+        let mut table: Table = serde_json::from_value(recipe).unwrap_or_default();
+        table.remove("transfer");
+        let training = table_at(&mut table, "training");
+        for (key, _) in INTERVALS {
+            training.remove(*key);
+        }
+        for limit in ["hours", "patience"] {
+            training.remove(limit);
+        }
+        let own = Layer {
+            origin: Origin::Builtin,
+            table,
+        };
+        let builder = Self {
+            layers: vec![Layer::parse(DEFAULTS, Origin::Builtin)?, own],
+        };
+        Ok(builder.begin_with(path, snapshot.digest()))
+    }
+
+    /// Begins with the weights of a snapshot, as far as they fit.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be read.
+    pub fn with_weights(self, path: &Path) -> Result<Self, RecipeError> {
+        let snapshot = Snapshot::open(path)?;
+        Ok(self.begin_with(path, snapshot.digest()))
+    }
+
+    fn begin_with(mut self, path: &Path, digest: &str) -> Self {
+        let text = |text: String| Value::String(text);
+        let transfer = Table::from_iter([
+            ("model".to_owned(), text(path.display().to_string())),
+            ("digest".to_owned(), text(digest.to_owned())),
+        ]);
+        let table = Table::from_iter([("transfer".to_owned(), Value::Table(transfer))]);
+        self.layers.push(Layer {
+            origin: Origin::Builtin,
+            table,
+        });
+        self
     }
 
     /// Lays `KEY=VALUE` on top, `flag` being how the user said it.
@@ -261,12 +313,20 @@ fn applies(condition: Option<Value>, image: ImageSpec) -> bool {
     bound("below").is_none_or(|below| side < below) && bound("from").is_none_or(|from| side >= from)
 }
 
+/// Intervals, and how many of them make a run unless the recipe says otherwise.
+const INTERVALS: &[(&str, i64)] = &[
+    ("report_every", 200),
+    ("sample_every", 10),
+    ("evaluate_every", 10),
+    ("checkpoint_every", 5),
+];
+
 /// Turns steps into images and fills in what was left open: intervals, the lengths of schedules, the
 /// score to go by.
 fn fill_training(recipe: &mut Table) {
     let family_score = match recipe.get("model").and_then(Value::as_table) {
         Some(model) if model.contains_key("vae") => "negative_elbo",
-        _ => "nothing",
+        _ => "frechet",
     };
     let training = table_at(recipe, "training");
     let integer = |table: &Table, key: &str| table.get(key).and_then(Value::as_integer);
@@ -276,13 +336,7 @@ fn fill_training(recipe: &mut Table) {
         training.insert("images".to_owned(), Value::Integer(images));
     }
     let images = integer(training, "images").unwrap_or(0).max(1);
-    let shares = [
-        ("report_every", 200),
-        ("sample_every", 10),
-        ("evaluate_every", 10),
-        ("checkpoint_every", 5),
-    ];
-    for (key, share) in shares {
+    for &(key, share) in INTERVALS {
         let every = (images / share).max(batch);
         training.entry(key).or_insert_with(|| Value::Integer(every));
     }
@@ -347,6 +401,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
         }
     }
     check_limits(training)?;
+    check_score(recipe)?;
     let (model, objective) = match (&recipe.model, &recipe.objective) {
         (ModelConfig::Vae(_), Objective::Vae(_)) | (ModelConfig::Gan(_), Objective::Gan(_)) => {
             ("", "")
@@ -418,6 +473,21 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
 
 fn is_amount(value: f64) -> bool {
     value.is_finite() && value >= 0.0
+}
+
+fn check_score(recipe: &Recipe) -> Result<(), RecipeError> {
+    let best_by = recipe.training.best_by;
+    let family = match (&recipe.model, best_by) {
+        (_, BestBy::Nothing)
+        | (ModelConfig::Vae(_), BestBy::NegativeElbo)
+        | (ModelConfig::Gan(_), BestBy::Frechet) => return Ok(()),
+        (ModelConfig::Vae(_), BestBy::Frechet) => "vae",
+        (ModelConfig::Gan(_), BestBy::NegativeElbo) => "gan",
+    };
+    Err(RecipeError::Score {
+        score: best_by.name().unwrap_or_default(),
+        family,
+    })
 }
 
 /// Refuses limits that would end a training at once, or never let it begin.

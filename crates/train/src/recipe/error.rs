@@ -110,6 +110,31 @@ pub enum RecipeError {
         /// Parts of it.
         parts: usize,
     },
+    /// A frozen parameter that the model does not have.
+    #[error("`transfer.freeze` names `{name}`, and no parameter's name begins so")]
+    #[diagnostic(help("{}", match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "names are those of the snapshot's tensors, such as `encoder` or `generator`".to_owned(),
+    }))]
+    Frozen {
+        /// What was given.
+        name: String,
+        /// The most similar beginning of a name.
+        nearest: Option<String>,
+    },
+    /// A score that this family does not have.
+    #[error("`training.best_by = \"{score}\"` is no score of a {family}")]
+    #[diagnostic(help("`nothing` is always possible; a VAE has `negative_elbo`, a GAN `frechet`"))]
+    Score {
+        /// The score.
+        score: &'static str,
+        /// `vae` or `gan`.
+        family: &'static str,
+    },
+    /// The model to begin with cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Transfer(#[from] trompe_snapshots::SnapshotError),
     /// The source is unusable.
     #[error(transparent)]
     #[diagnostic(transparent)]

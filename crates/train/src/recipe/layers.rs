@@ -111,6 +111,14 @@ fn overlay_at(path: &str, base: &mut Table, top: &Table) {
             base.remove("steps");
         }
     }
+    if path == "data" {
+        // Two ways to say how large, too.
+        if top.contains_key("size") {
+            base.remove("image");
+        } else if top.contains_key("image") {
+            base.remove("size");
+        }
+    }
     let is_other_choice =
         CHOICES.contains(&path) && top.keys().any(|choice| !base.contains_key(choice));
     if is_other_choice {

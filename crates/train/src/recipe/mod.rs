@@ -12,6 +12,7 @@ mod presets;
 
 pub use builder::{RecipeBuilder, Resolved};
 pub use error::RecipeError;
+pub(crate) use layers::nearest;
 pub use presets::{PRESETS, Preset};
 
 use crate::schedule::Schedule;
@@ -36,6 +37,23 @@ pub struct Recipe {
     pub objective: Objective,
     /// How long, how much at a time, and what is written when.
     pub training: Training,
+    /// The model whose weights it begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
+}
+
+/// Another model's weights to begin with: every tensor of the same name and shape is taken over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// A snapshot file.
+    pub model: String,
+    /// What the snapshot must be, so that a resumed run cannot begin with another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Parameters that stay as they are, by name or the beginning of it: `encoder`,
+    /// `generator.first`.
+    #[serde(default)]
+    pub freeze: Vec<String>,
 }
 
 /// Where images come from.
@@ -179,6 +197,8 @@ pub enum BestBy {
     Nothing,
     /// Nats by which held-out images are surprising, at most; for VAEs.
     NegativeElbo,
+    /// Distance between generated and real images by the features of random convolutions; for GANs.
+    Frechet,
 }
 
 impl BestBy {
@@ -187,6 +207,7 @@ impl BestBy {
         match self {
             Self::Nothing => None,
             Self::NegativeElbo => Some("negative_elbo"),
+            Self::Frechet => Some("frechet"),
         }
     }
 
@@ -194,7 +215,7 @@ impl BestBy {
     pub(crate) fn prefers(self, score: f64, other: f64) -> bool {
         match self {
             Self::Nothing => false,
-            Self::NegativeElbo => score < other,
+            Self::NegativeElbo | Self::Frechet => score < other,
         }
     }
 }

@@ -1,12 +1,12 @@
-//! A training for people to watch: one calm line on a terminal, a few plain ones elsewhere.
+//! A training for people to watch: a calm view on a terminal, a few plain lines elsewhere.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use trompe_train::{Event, Observer, Progress, Score, Start, TrainError, duration, label};
 
+use super::live::Live;
 use crate::console::Console;
 
 /// Off a terminal, progress is told about this often.
@@ -19,8 +19,8 @@ pub(super) struct Display<'a> {
 }
 
 enum View {
-    /// One line that changes.
-    Bar(ProgressBar),
+    /// A few lines that change.
+    Live(Box<Live>),
     /// A line now and then; the time of the last one.
     Lines(Option<Instant>),
 }
@@ -28,7 +28,7 @@ enum View {
 impl<'a> Display<'a> {
     pub(super) fn new(console: &'a Console) -> Self {
         let view = if std::io::stderr().is_terminal() && !console.quiet() {
-            View::Bar(bar())
+            View::Live(Box::new(Live::new()))
         } else {
             View::Lines(None)
         };
@@ -38,17 +38,14 @@ impl<'a> Display<'a> {
     /// A line that stays.
     fn say(&self, line: String) {
         match &self.view {
-            View::Bar(bar) if !bar.is_finished() => bar.println(line),
-            _ => self.console.say(line),
+            View::Live(live) => live.say(&line),
+            View::Lines(_) => self.console.say(line),
         }
     }
 
     fn progress(&mut self, progress: &Progress) {
         match &mut self.view {
-            View::Bar(bar) => {
-                bar.set_position(progress.images);
-                bar.set_message(summary(progress));
-            }
+            View::Live(live) => live.progress(progress),
             View::Lines(last) => {
                 let is_due = last.is_none_or(|last| last.elapsed() >= BETWEEN_LINES);
                 if is_due {
@@ -69,26 +66,38 @@ impl Observer for Display<'_> {
                 for line in introduction(start) {
                     self.say(line);
                 }
-                if let View::Bar(bar) = &self.view {
-                    bar.set_length(start.images);
-                    bar.set_position(start.resumed_from_step * start.batch);
+                if let View::Live(live) = &mut self.view {
+                    live.start(start);
                 }
             }
             Event::Progress(progress) => self.progress(progress),
-            Event::Evaluation(evaluation) => {
-                for (name, value) in &evaluation.scores {
-                    let score = score(name, value);
-                    self.say(format!("{} images  {score}", evaluation.images));
+            Event::Evaluation(evaluation) => match &mut self.view {
+                View::Live(live) => live.evaluation(evaluation),
+                View::Lines(_) => {
+                    for (name, value) in &evaluation.scores {
+                        let score = score(name, value);
+                        self.say(format!("{} images  {score}", evaluation.images));
+                    }
+                }
+            },
+            Event::Samples(samples) => {
+                self.console.detail(samples.path.display());
+                if let View::Live(live) = &mut self.view {
+                    live.samples(samples);
                 }
             }
-            Event::Samples(samples) => self.console.detail(samples.path.display()),
             Event::Snapshot(written) | Event::Checkpoint(written) => {
                 self.console.detail(written.path.display());
             }
-            Event::Warning(warning) => self.say(format!("warning: {}", warning.message)),
+            Event::Warning(warning) => {
+                self.say(format!("warning: {}", warning.message));
+                if let View::Live(live) = &mut self.view {
+                    live.warning(&warning.message);
+                }
+            }
             Event::Interrupted(_) | Event::Done(_) => {
-                if let View::Bar(bar) = &self.view {
-                    bar.finish_and_clear();
+                if let View::Live(live) = &self.view {
+                    live.finish();
                 }
             }
             // An event of a later library has no words here yet.
@@ -96,15 +105,6 @@ impl Observer for Display<'_> {
         }
         Ok(())
     }
-}
-
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:20} {percent:>3}%  {wide_msg}")
-        .map(|style| style.progress_chars("━╸─"))
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar.set_style(style);
-    bar
 }
 
 fn introduction(start: &Start) -> Vec<String> {
@@ -159,10 +159,12 @@ pub(crate) fn score(name: &str, score: &Score) -> String {
     };
     let unit = detail("unit").map_or_else(String::new, |unit| format!(" {unit}"));
     let notes: Vec<_> = [
-        detail("split").map(|split| match detail("n") {
+        detail("split").map(|split| match detail("n").or_else(|| detail("n_real")) {
             Some(n) => format!("{n} {split} images"),
             None => split,
         }),
+        detail("n_generated").map(|n| format!("{n} generated")),
+        detail("network"),
         detail("draws").map(|draws| format!("{draws} draws")),
         detail("protocol").map(|protocol| format!("protocol {protocol}")),
     ]

@@ -2,17 +2,23 @@
 
 mod display;
 mod interrupt;
+mod live;
+mod memory;
+mod picture;
+mod ranks;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use serde::Serialize;
-use trompe::DeviceName;
+use trompe::{Device, DeviceName, locate};
 use trompe_models::ModelConfig;
 use trompe_snapshots::write_atomically;
 use trompe_train::{
     Done, Ending, Event, History, Journal, Observer, Observers, Outcome, PRESETS, Recipe,
-    RecipeBuilder, ReportKeeper, RunDir, TensorBoard, TrainError, duration, fit, next_commands,
+    RecipeBuilder, ReportKeeper, Resolved, RunDir, TensorBoard, TrainError, broadcast, duration,
+    estimate, fit_together, next_commands,
 };
 
 use super::NOT_BUILT_YET;
@@ -21,6 +27,8 @@ use crate::failure::{Exit, Failure};
 use crate::table::columns;
 use display::Display;
 pub(crate) use display::score;
+use memory::{BatchSize, bytes};
+use ranks::Ranks;
 
 /// Where runs go that nobody named a place for.
 const RUNS: &str = "runs";
@@ -59,9 +67,9 @@ pub(crate) struct Arguments {
     /// End after so many hours at the latest
     #[arg(long, value_name = "H")]
     hours: Option<f64>,
-    /// Images in a step
-    #[arg(long, value_name = "N")]
-    batch: Option<u64>,
+    /// Images in a step; `auto`: as many as fit into memory, at most the recipe's own
+    #[arg(long, value_name = "N|auto")]
+    batch: Option<BatchSize>,
     /// Side of the images in pixels
     #[arg(long, value_name = "PX")]
     size: Option<u32>,
@@ -83,6 +91,15 @@ pub(crate) struct Arguments {
     /// Save after every so many images
     #[arg(long, value_name = "IMAGES")]
     checkpoint_every: Option<u64>,
+    /// Begin with the weights of a model; without recipe and preset, train it further
+    #[arg(long, value_name = "MODEL")]
+    transfer: Option<PathBuf>,
+    /// Threads that share every batch, each with a model of its own
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "mpi")]
+    workers: usize,
+    /// Share every batch with the other processes that `mpirun` started
+    #[arg(long)]
+    mpi: bool,
     /// Go on with the run in `--run`
     #[arg(long, requires = "run")]
     resume: bool,
@@ -110,12 +127,25 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     if arguments.list {
         return list(console);
     }
+    let ranks = Ranks::join(arguments.mpi, arguments.workers)?;
+    let result = match ranks.is_first() {
+        true => train(arguments, &ranks, console),
+        false => train(arguments, &ranks, &console.silenced()),
+    };
+    ranks.leave(result, console)
+}
+
+fn train(arguments: &Arguments, ranks: &Ranks, console: &Console) -> Result<(), Failure> {
     let device = arguments.device.open()?;
     let existing = arguments.existing_run()?;
-    let resolved = arguments.builder(existing.as_ref(), console)?.resolve()?;
+    let builder = arguments.builder(existing.as_ref(), console)?;
+    let resolved = match arguments.batch {
+        Some(BatchSize::Auto) => memory::fitting(builder, &device, ranks.workers(), console)?,
+        _ => builder.resolve()?,
+    };
     let recipe = resolved.recipe.clone();
     if arguments.dry_run {
-        return dry_run(&recipe, console);
+        return dry_run(&resolved, &device, console);
     }
 
     if let Some(run) = &existing
@@ -124,6 +154,32 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         console.object(&Event::Done(done.clone()))?;
         return tell_done(&done, &recipe, run, console);
     }
+    memory::refuse_too_much(&resolved, &device, ranks.workers())?;
+    let stop = interrupt::on_ctrl_c()?;
+    let Some(collective) = ranks.followed() else {
+        return lead(arguments, resolved, existing, ranks, stop, console);
+    };
+    // The first rank makes the directory and says where it is.
+    let path = broadcast(collective.as_ref(), "").map_err(TrainError::from)?;
+    let run = RunDir::open(Path::new(&path))?;
+    let mut silent = |_: &Event| Ok(());
+    match fit_together(resolved, &run, &device, &mut silent, stop, collective)? {
+        Outcome::Done(_) => Ok(()),
+        Outcome::Interrupted(at) => Err(interrupted(at.step, &recipe, &run)),
+    }
+}
+
+/// Trains where it is seen: as the only rank, or the first.
+fn lead(
+    arguments: &Arguments,
+    resolved: Resolved,
+    existing: Option<RunDir>,
+    ranks: &Ranks,
+    stop: &AtomicBool,
+    console: &Console,
+) -> Result<(), Failure> {
+    let device = arguments.device.open()?;
+    let recipe = resolved.recipe.clone();
     let run = match (existing, &arguments.run) {
         (Some(run), _) => run,
         (None, Some(path)) => RunDir::create(path)?,
@@ -132,6 +188,9 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     let (journal, cut) = Journal::open(&run)?;
     let text = recipe.to_toml();
     write_atomically(&run.recipe(), |file| file.write_all(text.as_bytes()))
+        .map_err(TrainError::from)?;
+    ranks
+        .announce(&run.path().display().to_string())
         .map_err(TrainError::from)?;
 
     let mut observers = Observers::new()
@@ -143,21 +202,23 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     if let Some(warning) = cut {
         observers.event(&Event::Warning(warning))?;
     }
-    let stop = interrupt::on_ctrl_c()?;
-    let outcome = fit(resolved, &run, &device, &mut observers, stop)?;
+    let outcome = ranks.fit(resolved, &run, &device, &mut observers, stop)?;
     drop(observers);
     match outcome {
         Outcome::Done(done) => tell_done(&done, &recipe, &run, console),
-        Outcome::Interrupted(at) => Err(Failure::new(
-            Exit::Interrupted,
-            format!(
-                "stopped at step {} of {}, after a checkpoint",
-                at.step,
-                recipe.steps()
-            ),
-            format!("{} goes on from here", resume_command(&run)),
-        )),
+        Outcome::Interrupted(at) => Err(interrupted(at.step, &recipe, &run)),
     }
+}
+
+fn interrupted(step: u64, recipe: &Recipe, run: &RunDir) -> Failure {
+    Failure::new(
+        Exit::Interrupted,
+        format!(
+            "stopped at step {step} of {}, after a checkpoint",
+            recipe.steps()
+        ),
+        format!("{} goes on from here", resume_command(run)),
+    )
 }
 
 impl Arguments {
@@ -176,6 +237,20 @@ impl Arguments {
         }
     }
 
+    /// The recipe of the model that `--transfer` names, to train it further.
+    fn transferred(&self) -> Result<RecipeBuilder, Failure> {
+        let model = self.transfer.as_deref().unwrap_or(Path::new(""));
+        Ok(RecipeBuilder::transfer(&locate(model)?)?)
+    }
+
+    /// The same networks as `builder` says, beginning with the weights that `--transfer` names.
+    fn with_weights(&self, builder: RecipeBuilder) -> Result<RecipeBuilder, Failure> {
+        match &self.transfer {
+            Some(model) => Ok(builder.with_weights(&locate(model)?)?),
+            None => Ok(builder),
+        }
+    }
+
     /// The recipe as typed: the run's own, a file or a preset, and every flag on top.
     fn builder(
         &self,
@@ -189,8 +264,11 @@ impl Arguments {
                 }
                 RecipeBuilder::file(&recipe)?
             }
-            (_, Some(recipe)) => RecipeBuilder::file(recipe)?,
-            (_, None) => RecipeBuilder::preset(self.preset.as_deref().unwrap_or(DEFAULT_PRESET))?,
+            (_, Some(recipe)) => self.with_weights(RecipeBuilder::file(recipe)?)?,
+            (_, None) if self.preset.is_none() && self.transfer.is_some() => self.transferred()?,
+            (_, None) => self.with_weights(RecipeBuilder::preset(
+                self.preset.as_deref().unwrap_or(DEFAULT_PRESET),
+            )?)?,
         };
         let text = |value: &Option<String>| value.as_ref().map(|text| toml_text(text));
         let number = |value: Option<u64>| value.map(|number| number.to_string());
@@ -201,7 +279,11 @@ impl Arguments {
             ("--labels", "data.labels", text(&self.labels)),
             ("--cache", "data.cache", text(&self.cache)),
             ("--seed", "seed", number(self.seed)),
-            ("--batch", "training.batch", number(self.batch)),
+            (
+                "--batch",
+                "training.batch",
+                number(self.batch.and_then(BatchSize::count)),
+            ),
             ("--images", "training.images", number(self.images)),
             ("--steps", "training.steps", number(self.steps)),
             (
@@ -273,7 +355,8 @@ fn list(console: &Console) -> Result<(), Failure> {
     console.data(columns(&rows))
 }
 
-fn dry_run(recipe: &Recipe, console: &Console) -> Result<(), Failure> {
+fn dry_run(resolved: &Resolved, device: &Device, console: &Console) -> Result<(), Failure> {
+    let recipe = &resolved.recipe;
     console.object(recipe)?;
     console.data(recipe.to_toml().trim_end())?;
     let training = &recipe.training;
@@ -284,7 +367,26 @@ fn dry_run(recipe: &Recipe, console: &Console) -> Result<(), Failure> {
         training.checkpoint_every,
         training.images.div_ceil(training.checkpoint_every.max(1)),
     ));
+    let estimate = estimate(resolved, device)?;
+    let memory = match estimate.memory {
+        Some(memory) => format!("about {} of memory", bytes(memory.peak())),
+        None => "memory is not measured on this device".to_owned(),
+    };
+    console.say(format!(
+        "{} parameters; {memory}; about {} on this machine ({} a step)",
+        estimate.parameters,
+        duration(estimate.seconds),
+        seconds(estimate.step_seconds),
+    ));
     Ok(())
+}
+
+/// A short time in the unit that suits it.
+fn seconds(value: f64) -> String {
+    match value {
+        value if value < 0.1 => format!("{:.1} ms", value * 1000.0),
+        value => format!("{value:.2} s"),
+    }
 }
 
 /// What the journal says of the end, if the run has come to the end that the recipe asks for.
