@@ -7,7 +7,7 @@ use trompe_losses::AdversarialLoss;
 use trompe_models::gan::{DiscriminatorNetwork, GeneratorNetwork};
 use trompe_models::{
     Discriminator, DiscriminatorConfig, DiscriminatorNorm, Gan, GanConfig, Generator,
-    GeneratorConfig,
+    GeneratorConfig, ImageBoundary,
 };
 use trompe_parity::{
     Adam, Comparison, Fixture, Precision, distance, gradients_of, values, weights_of,
@@ -85,6 +85,7 @@ fn compare(
         latent: LATENT,
         generator,
         discriminator,
+        boundary: ImageBoundary::Zero,
     };
     let Gan {
         generator,

@@ -8,7 +8,7 @@ use trompe_losses::{
 };
 use trompe_models::{
     Discriminator, DiscriminatorConfig, DiscriminatorNorm, Gan, GanConfig, Generator,
-    GeneratorConfig,
+    GeneratorConfig, ImageBoundary,
 };
 use trompe_parity::{Comparison, Fixture, Precision, gradients_of, weights_of};
 
@@ -57,6 +57,7 @@ fn compare(case: &Case, precision: Precision) {
         latent: 8,
         generator,
         discriminator: case.discriminator.clone(),
+        boundary: ImageBoundary::Zero,
     };
     let image = ImageSpec::new(16, 16, Channels::Rgb);
     let build = |init: &_| {

@@ -4,7 +4,9 @@ use burn::tensor::{Device, Tensor};
 use trompe_images::{Channels, ImageSpec};
 use trompe_layers::Pass;
 use trompe_losses::{AdversarialLoss, squared_lengths, zero_centred_penalty};
-use trompe_models::{Discriminator, DiscriminatorConfig, GanConfig, Generator, GeneratorConfig};
+use trompe_models::{
+    Discriminator, DiscriminatorConfig, GanConfig, Generator, GeneratorConfig, ImageBoundary,
+};
 use trompe_parity::{Comparison, Fixture, Precision, gradients_of, weights_of};
 
 const LOSS: AdversarialLoss = AdversarialLoss::RelativisticPair;
@@ -27,6 +29,7 @@ fn compare(precision: Precision, precise: bool) {
             blocks: 1,
         },
         discriminator: DiscriminatorConfig::R3 { widths, blocks: 1 },
+        boundary: ImageBoundary::Zero,
     };
     let image = ImageSpec::new(16, 16, Channels::Rgb);
     let gan = fixture.model(precision, &device, |init| {

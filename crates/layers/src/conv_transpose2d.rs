@@ -1,6 +1,7 @@
 //! The transposed convolutional layer.
 
-use crate::{Activation, ConvTranspose2dOptions, Init, Initialization};
+use crate::wrap::{fold, wrapped_axes};
+use crate::{Activation, Boundary, ConvTranspose2dOptions, Init, Initialization, activate};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use trompe_ops::conv_transpose2d;
@@ -52,5 +53,45 @@ impl ConvTranspose2d {
     pub fn forward(&self, features: Tensor<4>, activation: Activation) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
         conv_transpose2d(features, self.weight.val(), bias, &self.options, activation)
+    }
+
+    /// The same, cut to the upper left part of the given side, where what a stamp leaves
+    /// beyond a wrapped edge comes back at the opposite one.
+    ///
+    /// # Shapes
+    /// - features: `[batch, inputs, height, width]`
+    /// - returns:  `[batch, outputs, side[0], side[1]]`
+    pub fn forward_within(
+        &self,
+        features: Tensor<4>,
+        side: [usize; 2],
+        boundary: Boundary,
+        activation: Activation,
+    ) -> Tensor<4> {
+        let wraps = wrapped_axes(boundary);
+        if wraps == [false; 2] {
+            return fold(self.forward(features, activation), [0; 2], side, boundary);
+        }
+        let mut options = self.options.clone();
+        let mut corner = [0; 2];
+        for axis in 0..2 {
+            if wraps[axis] {
+                corner[axis] = std::mem::take(&mut options.padding[axis]);
+            }
+        }
+        // Overlaps are summed before the bias and the activation see them.
+        let stamped = conv_transpose2d(
+            features,
+            self.weight.val(),
+            None,
+            &options,
+            Activation::Identity,
+        );
+        let folded = fold(stamped, corner, side, boundary);
+        let biased = match &self.bias {
+            Some(bias) => folded + bias.val().reshape([1, bias.dims()[0], 1, 1]),
+            None => folded,
+        };
+        activate(biased, activation)
     }
 }

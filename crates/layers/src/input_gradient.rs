@@ -24,7 +24,8 @@
 //! of one image's score with respect to that image alone is not what a penalty
 //! on each image means.
 
-use crate::{Activation, Boundary, Conv2d, ConvTranspose2dOptions, Linear};
+use crate::wrap::{fold, wrapped_axes};
+use crate::{Activation, Conv2d, ConvTranspose2dOptions, Linear};
 use burn::tensor::Tensor;
 use trompe_ops::conv_transpose2d;
 
@@ -48,11 +49,10 @@ impl Conv2d {
     /// - returns:   `[batch, inputs, height, width]`
     ///
     /// # Panics
-    /// If the convolution is dilated or wraps around: no discriminator's is or does.
+    /// If the convolution is dilated: no discriminator's is.
     pub fn input_gradient(&self, cotangent: Tensor<4>, side: [usize; 2]) -> Tensor<4> {
         let geometry = self.options();
         assert_eq!(geometry.dilation, [1, 1], "no discriminator dilates");
-        assert_eq!(geometry.boundary, Boundary::Zero, "no discriminator wraps");
         let [_, _, out_height, out_width] = cotangent.dims();
         let [_, _, kernel_height, kernel_width] = self.weight.dims();
         let (out, kernel) = ([out_height, out_width], [kernel_height, kernel_width]);
@@ -61,10 +61,12 @@ impl Conv2d {
         options.groups = geometry.groups;
         options.precise = geometry.precise;
         let mut corner = [0; 2];
+        let wraps = wrapped_axes(geometry.boundary);
         for axis in 0..2 {
             // A transposed convolution cuts both ends alike: cut the smaller padding, crop the rest.
+            // Where the map wraps around nothing is cut: what lies beyond comes back at the other end.
             let (before, after) = geometry.padding[axis];
-            options.padding[axis] = before.min(after);
+            options.padding[axis] = if wraps[axis] { 0 } else { before.min(after) };
             corner[axis] = before - options.padding[axis];
             let stamped = (out[axis] - 1) * options.stride[axis] + kernel[axis];
             let end = corner[axis] + side[axis];
@@ -79,23 +81,16 @@ impl Conv2d {
             &options,
             Activation::Identity,
         );
-        crop(stamped, corner, side)
+        fold(stamped, corner, side, geometry.boundary)
     }
-}
-
-/// The part of the given side whose upper left corner is at `[row, column]`.
-fn crop(features: Tensor<4>, [row, column]: [usize; 2], [height, width]: [usize; 2]) -> Tensor<4> {
-    let [_, _, rows, columns] = features.dims();
-    if [rows, columns] == [height, width] {
-        return features;
-    }
-    features.narrow(2, row, height).narrow(3, column, width)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Conv2dOptions, Init, Initialization, activate, leaky_relu_input_gradient};
+    use crate::{
+        Boundary, Conv2dOptions, Init, Initialization, activate, leaky_relu_input_gradient,
+    };
     use burn::tensor::{DType, Device, TensorData};
     use trompe_random::Stream;
 
@@ -148,7 +143,13 @@ mod tests {
             padding: [(1, 2), (2, 1)],
             ..strided.clone()
         };
+        let wrapped = |options: &Conv2dOptions, boundary| Conv2dOptions {
+            boundary,
+            ..options.clone()
+        };
         for (kernel, options) in [
+            ([3, 3], wrapped(&same, Boundary::WrapX)),
+            ([4, 4], wrapped(&uneven, Boundary::WrapXy)),
             ([3, 3], same),
             ([3, 3], grouped),
             ([4, 4], strided),

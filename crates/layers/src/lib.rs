@@ -16,8 +16,10 @@ mod input_gradient;
 mod linear;
 mod parameters;
 mod pass;
+mod resample_wrapped;
 mod residual;
 mod spectral_norm;
+mod wrap;
 
 pub use attention::{Attention, AttentionInPass, AttentionTape};
 pub use batch_norm::BatchNorm;
@@ -30,6 +32,7 @@ pub use parameters::{
     to_tensors, visit_parameters,
 };
 pub use pass::{Pass, Statistics};
+pub use resample_wrapped::{downsample_within, downsample_within_input_gradient, upsample_within};
 pub use residual::Bottleneck;
 pub use spectral_norm::{BoundedConv2d, BoundedLinear, WeightBound};
 pub use trompe_ops::{

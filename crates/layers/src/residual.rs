@@ -1,6 +1,6 @@
 //! The residual block of three convolutions.
 
-use crate::Conv2d;
+use crate::{Activation, Boundary, Conv2d, leaky_relu_input_gradient};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -37,7 +37,15 @@ impl Bottleneck {
     /// - features: `[batch, outer, height, width]`
     /// - returns: `[batch, outer, height, width]` and twice `[batch, inner, height, width]`
     pub fn forward(&self, features: Tensor<4>) -> (Tensor<4>, [Tensor<4>; 2]) {
-        self.weights().forward(features)
+        if !self.wraps() {
+            return self.weights().forward(features);
+        }
+        let leaky = Activation::LeakyRelu(self.slope);
+        let expanded = self.expand.forward(features.clone(), leaky);
+        let mixed = self.mix.forward(expanded.clone(), leaky);
+        let inside = [expanded.detach(), mixed.clone().detach()];
+        let branch = self.project.forward(mixed, Activation::Identity);
+        (features + branch, inside)
     }
 
     /// What a cotangent of the output is at the input.
@@ -46,7 +54,24 @@ impl Bottleneck {
     /// - cotangent, returns: `[batch, outer, height, width]`
     /// - inside: as [`Self::forward`] returned it
     pub fn input_gradient(&self, cotangent: Tensor<4>, inside: [Tensor<4>; 2]) -> Tensor<4> {
-        self.weights().input_gradient(cotangent, inside)
+        if !self.wraps() {
+            return self.weights().input_gradient(cotangent, inside);
+        }
+        let [_, _, height, width] = cotangent.dims();
+        let side = [height, width];
+        let [expanded, mixed] = inside;
+        let branch = self.project.input_gradient(cotangent.clone(), side);
+        let branch = leaky_relu_input_gradient(branch, mixed, self.slope);
+        let branch = self.mix.input_gradient(branch, side);
+        let branch = leaky_relu_input_gradient(branch, expanded, self.slope);
+        cotangent + self.expand.input_gradient(branch, side)
+    }
+
+    /// The operation has no transpose for maps that continue at their opposite side.
+    fn wraps(&self) -> bool {
+        let layers = [&self.expand, &self.mix, &self.project];
+        let mut boundaries = layers.iter().map(|layer| layer.options().boundary);
+        boundaries.any(|boundary| boundary != Boundary::Zero)
     }
 
     fn weights(&self) -> trompe_ops::Bottleneck {

@@ -81,6 +81,22 @@ impl AdversarialLoss {
         }
     }
 
+    /// How sure the discriminator is of real images, from -1 to 1 in the mean: the `r_t` of ADA
+    /// (Karras et al. 2020, equation 1), which a healthy game keeps near 0.6. Where scores have
+    /// no zero, an image counts by its pair.
+    ///
+    /// # Shapes
+    /// - real, fake: scores `[batch]`
+    /// - returns: `[1]`
+    pub fn certainty(self, real: Tensor<1>, fake: Tensor<1>) -> Tensor<1> {
+        let lead = match self {
+            Self::Minimax | Self::NonSaturating | Self::Hinge => real,
+            Self::LeastSquares => real - 0.5,
+            Self::RelativisticPair | Self::Wasserstein => real - fake,
+        };
+        lead.sign().mean()
+    }
+
     /// # Shapes
     /// - real, fake: scores `[batch]`
     /// - returns: `[1]`
@@ -194,6 +210,17 @@ mod tests {
             let (_, slopes) = loss_and_slopes(loss.generator(leaf.clone(), || real), &leaf);
             assert!(slopes.iter().all(|&slope| slope < 0.0), "{loss:?}");
         }
+    }
+
+    #[test]
+    fn certainty_is_the_share_of_real_images_on_the_right_side() {
+        let certainty = |loss: AdversarialLoss| {
+            let (real, fake) = (logits([2.0, 0.25]), logits([0.5, 1.0]));
+            loss.certainty(real, fake).into_scalar::<f64>()
+        };
+        assert_eq!(certainty(AdversarialLoss::NonSaturating), 1.0);
+        assert_eq!(certainty(AdversarialLoss::LeastSquares), 0.0);
+        assert_eq!(certainty(AdversarialLoss::RelativisticPair), 0.0);
     }
 
     #[test]

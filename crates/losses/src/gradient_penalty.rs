@@ -89,7 +89,9 @@ mod tests {
         Init, MapParameters, Pass, VisitParameters, map_parameters, visit_parameters,
     };
     use trompe_models::gan::DiscriminatorNetwork;
-    use trompe_models::{DiscriminatorConfig, DiscriminatorNorm, GanConfig, GeneratorConfig};
+    use trompe_models::{
+        DiscriminatorConfig, DiscriminatorNorm, GanConfig, GeneratorConfig, ImageBoundary,
+    };
     use trompe_random::Stream;
 
     const GAMMA: f64 = 3.0;
@@ -166,6 +168,7 @@ mod tests {
             latent: 2,
             generator: GeneratorConfig::Mlp { hidden: vec![] },
             discriminator,
+            boundary: ImageBoundary::Zero,
         };
         let init = Init::new(11, &device()).with_dtype(DType::F64);
         let image = ImageSpec::new(8, 8, Channels::Gray);

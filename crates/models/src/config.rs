@@ -4,7 +4,7 @@ use crate::{Gan, GanConfig, ModelError, Vae, VaeConfig};
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 use trompe_images::{ImageSpec, ValueRange};
-use trompe_layers::Init;
+use trompe_layers::{Boundary, Init};
 
 /// What a recipe and a snapshot say about the networks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,14 @@ impl ModelConfig {
         match self {
             Self::Vae(config) => config.latent,
             Self::Gan(config) => config.latent,
+        }
+    }
+
+    /// What lies beyond the edge of an image.
+    pub fn boundary(&self) -> Boundary {
+        match self {
+            Self::Vae(_) => Boundary::Zero,
+            Self::Gan(config) => config.boundary.to_boundary(),
         }
     }
 

@@ -55,6 +55,20 @@ pub enum ModelError {
         /// The image.
         image: ImageSpec,
     },
+    /// A side that wraps around and does not halve evenly.
+    #[error(
+        "an image of {image} is halved {halvings} times and would have a seam: `model.gan.boundary` \
+         wraps around a side that does not halve evenly"
+    )]
+    #[diagnostic(help("the nearest size without a seam is {nearest}"))]
+    Seam {
+        /// The image.
+        image: ImageSpec,
+        /// How often its sides are halved.
+        halvings: usize,
+        /// `WIDTHxHEIGHT` of the nearest size that works.
+        nearest: String,
+    },
     /// A width that cannot be divided into groups.
     #[error("a width of {width} in `{key}` cannot be divided into groups")]
     #[diagnostic(help("widths are multiples of {multiple}; try {nearest}"))]

@@ -19,7 +19,7 @@ pub use config::{Model, ModelConfig};
 pub use error::ModelError;
 pub use gan::{
     Discriminator, DiscriminatorConfig, DiscriminatorNorm, Gan, GanConfig, Generator,
-    GeneratorConfig, InputGradient,
+    GeneratorConfig, ImageBoundary, InputGradient,
 };
 pub use pixels::{to_pixels, to_tensor};
 pub use vae::{

@@ -6,6 +6,7 @@
 
 use crate::TrainError;
 use crate::optimizer::Counts;
+use crate::step::gan::Memory;
 use crate::trainee::Trainee;
 use burn::module::Module;
 use burn::tensor::TensorData;
@@ -77,24 +78,22 @@ pub(crate) fn write(
             counts.insert("optimizer".to_owned(), count);
         }
         Trainee::Gan {
-            gan,
-            average,
-            optimizers,
-            ..
+            gan, average, game, ..
         } => {
             put("model", to_tensors(gan));
             if let Some(average) = average {
                 put("average", to_tensors(average));
             }
             let players = [
-                ("generator", &optimizers.generator),
-                ("discriminator", &optimizers.discriminator),
+                ("generator", &game.generator),
+                ("discriminator", &game.discriminator),
             ];
             for (player, optimizer) in players {
                 let (count, moments) = optimizer.state();
                 put(player, moments);
                 counts.insert(player.to_owned(), count);
             }
+            put("memory", game.memory.to_tensors());
         }
     }
     let contents = Contents { position, counts };
@@ -175,22 +174,23 @@ fn load(
         Trainee::Gan {
             gan,
             average,
-            mut optimizers,
+            mut game,
             objective,
         } => {
             let gan = load_tensors(gan, take("model"))?;
-            let generator = &mut optimizers.generator;
+            let generator = &mut game.generator;
             generator.restore(&gan.generator, counts("generator"), take("generator"));
-            let discriminator = &mut optimizers.discriminator;
+            let discriminator = &mut game.discriminator;
             discriminator.restore(
                 &gan.discriminator,
                 counts("discriminator"),
                 take("discriminator"),
             );
+            game.memory = Memory::restore(&take("memory"));
             Trainee::Gan {
                 average: load_average(average, take("average"))?,
                 gan,
-                optimizers,
+                game,
                 objective,
             }
         }

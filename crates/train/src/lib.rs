@@ -45,8 +45,9 @@ pub use observer::{Observer, Observers};
 pub use parallel::Mpi;
 pub use parallel::{Worker, broadcast, fit_with_workers};
 pub use recipe::{
-    AdamConfig, BestBy, CacheMode, DataRecipe, GanObjective, Objective, PRESETS, PenaltyConfig,
-    Preset, Recipe, RecipeBuilder, RecipeError, Resolved, Training, Transfer, VaeObjective,
+    AdamConfig, AdaptConfig, AugmentConfig, BestBy, CacheMode, DataRecipe, GanObjective,
+    LecamConfig, Objective, PRESETS, PenaltyConfig, Preset, Recipe, RecipeBuilder, RecipeError,
+    Resolved, SlopeConfig, SlopePlace, Training, Transfer, VaeObjective,
 };
 pub use report::{NextCommand, ReportKeeper, duration, label, next_commands, write_report};
 pub use run_dir::RunDir;

@@ -3,7 +3,7 @@
 use crate::TrainError;
 use crate::average;
 use crate::moment::Moment;
-use crate::noise::normal;
+use crate::noise::{Chance, normal};
 use crate::optimizer::{Adam, Counts};
 use crate::recipe::{GanObjective, Objective, Recipe, VaeObjective};
 use crate::step::{self, Part, Round, StepReport};
@@ -32,7 +32,7 @@ pub(crate) enum Trainee {
     Gan {
         gan: Gan,
         average: Option<GeneratorNetwork>,
-        optimizers: step::gan::Optimizers,
+        game: step::gan::Game,
         objective: GanObjective,
     },
 }
@@ -105,9 +105,11 @@ impl Trainee {
             (Model::Gan(gan), Objective::Gan(objective)) => Self::Gan {
                 average: averages.then(|| gan.generator.valid()),
                 gan,
-                optimizers: step::gan::Optimizers {
+                game: step::gan::Game {
                     generator: adam(objective.generator),
                     discriminator: adam(objective.discriminator),
+                    memory: step::gan::Memory::default(),
+                    boundary: recipe.model.boundary(),
                 },
                 objective: objective.clone(),
             },
@@ -128,10 +130,9 @@ impl Trainee {
     pub(crate) fn counts(&self) -> Vec<Counts> {
         match self {
             Self::Vae { optimizer, .. } => vec![optimizer.counts()],
-            Self::Gan { optimizers, .. } => vec![
-                optimizers.generator.counts(),
-                optimizers.discriminator.counts(),
-            ],
+            Self::Gan { game, .. } => {
+                vec![game.generator.counts(), game.discriminator.counts()]
+            }
         }
     }
 
@@ -162,6 +163,10 @@ impl Trainee {
                 Part {
                     images: images.autodiff(),
                     noise: noise.autodiff(),
+                    chance: Chance {
+                        seed: setting.seed,
+                        first: first + start as u64,
+                    },
                 }
             };
             Round {
@@ -195,16 +200,15 @@ impl Trainee {
             Self::Gan {
                 gan,
                 average,
-                mut optimizers,
+                mut game,
                 objective,
             } => {
                 let rounds = rounds.collect();
-                let (gan, report) =
-                    step::gan::step(gan, &mut optimizers, &objective, rounds, &moment)?;
+                let (gan, report) = step::gan::step(gan, &mut game, &objective, rounds, &moment)?;
                 let trainee = Self::Gan {
                     average: average.map(|average| average::follow(average, &gan.generator, decay)),
                     gan,
-                    optimizers,
+                    game,
                     objective,
                 };
                 (trainee, report)

@@ -276,6 +276,7 @@ mod tests {
                 latent: 6,
                 generator,
                 discriminator,
+                boundary: trompe_models::ImageBoundary::Zero,
             })
         };
         [

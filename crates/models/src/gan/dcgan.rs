@@ -23,7 +23,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use trompe_images::ImageSpec;
 use trompe_layers::{
-    Activation, BatchNorm, BoundedConv2d, Conv2d, Conv2dOptions, ConvTranspose2d,
+    Activation, BatchNorm, Boundary, BoundedConv2d, Conv2d, Conv2dOptions, ConvTranspose2d,
     ConvTranspose2dOptions, Fill, Init, Initialization, Pass, WeightBound,
     leaky_relu_input_gradient,
 };
@@ -44,6 +44,8 @@ pub struct DcganGenerator {
     /// `[height, width]` after the first block, ..., after the output.
     #[module(skip)]
     sides: Vec<[usize; 2]>,
+    #[module(skip)]
+    boundary: Boundary,
 }
 
 #[derive(Module, Debug)]
@@ -53,7 +55,13 @@ struct GeneratorBlock {
 }
 
 impl DcganGenerator {
-    pub(super) fn new(image: ImageSpec, latent: usize, width: usize, init: &Init) -> Self {
+    pub(super) fn new(
+        image: ImageSpec,
+        latent: usize,
+        width: usize,
+        boundary: Boundary,
+        init: &Init,
+    ) -> Self {
         let mut sides = halvings(image);
         sides.reverse();
         let mut widths = widths(width, sides.len() - 1);
@@ -90,6 +98,7 @@ impl DcganGenerator {
             blocks,
             output: output.without_bias(),
             sides,
+            boundary,
         }
     }
 }
@@ -98,13 +107,13 @@ impl Generator for DcganGenerator {
     fn generate(&self, latents: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
         let mut features: Tensor<4> = latents.unsqueeze_dims(&[2, 3]);
         for (block, &side) in self.blocks.iter().zip(&self.sides) {
-            features = block.conv.forward(features, Activation::Identity);
-            features = block
-                .norm
-                .forward(cut(features, side), Activation::Relu, pass);
+            let conv = &block.conv;
+            features = conv.forward_within(features, side, self.boundary, Activation::Identity);
+            features = block.norm.forward(features, Activation::Relu, pass);
         }
-        let image = self.output.forward(features, Activation::Tanh);
-        cut(image, self.sides[self.sides.len() - 1])
+        let side = self.sides[self.sides.len() - 1];
+        let output = &self.output;
+        output.forward_within(features, side, self.boundary, Activation::Tanh)
     }
 }
 
@@ -127,6 +136,7 @@ impl DcganDiscriminator {
         image: ImageSpec,
         width: usize,
         norm: DiscriminatorNorm,
+        boundary: Boundary,
         init: &Init,
     ) -> Self {
         let has_norm = norm == DiscriminatorNorm::Batch;
@@ -145,7 +155,10 @@ impl DcganDiscriminator {
         let mut channels = image.channels.count();
         for (index, next) in widths(width, sides.len() - 1).into_iter().enumerate() {
             let init = init.at("blocks").at(index);
-            let mut options = Conv2dOptions::new(2, 1);
+            let mut options = Conv2dOptions {
+                boundary,
+                ..Conv2dOptions::new(2, 1)
+            };
             for (padding, side) in options.padding.iter_mut().zip(sides[index]) {
                 padding.1 += side % 2;
             }
@@ -235,15 +248,6 @@ fn halvings(image: ImageSpec) -> Vec<[usize; 2]> {
 /// Channels after one halving, after two, ...: doubled each time, at most eight times the first.
 fn widths(width: usize, halvings: usize) -> Vec<usize> {
     (0..halvings).map(|level| width << level.min(3)).collect()
-}
-
-/// The upper left corner of the given size.
-fn cut(features: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
-    let [_, _, rows, columns] = features.dims();
-    if [rows, columns] == [height, width] {
-        return features;
-    }
-    features.narrow(2, 0, height).narrow(3, 0, width)
 }
 
 #[cfg(test)]

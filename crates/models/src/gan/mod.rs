@@ -19,7 +19,7 @@ use r3::{R3Discriminator, R3Generator};
 use resnet::{ResnetDiscriminator, ResnetGenerator};
 use serde::{Deserialize, Serialize};
 use trompe_images::ImageSpec;
-use trompe_layers::{Init, Pass, WeightBound};
+use trompe_layers::{Boundary, Init, Pass, WeightBound};
 
 /// Generator and discriminator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,60 @@ pub struct GanConfig {
     pub generator: GeneratorConfig,
     /// What tells them from real ones.
     pub discriminator: DiscriminatorConfig,
+    /// What lies beyond the edge of an image.
+    #[serde(default, skip_serializing_if = "ImageBoundary::is_zero")]
+    pub boundary: ImageBoundary,
+}
+
+/// What lies beyond the edge of an image, for both networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageBoundary {
+    /// Nothing: zeros.
+    #[default]
+    Zero,
+    /// Its opposite side, left to right: panoramas.
+    WrapX,
+    /// Its opposite side in both directions: tiles.
+    WrapXy,
+}
+
+impl ImageBoundary {
+    fn is_zero(&self) -> bool {
+        *self == Self::Zero
+    }
+
+    /// For convolutions and augmentations.
+    pub fn to_boundary(self) -> Boundary {
+        match self {
+            Self::Zero => Boundary::Zero,
+            Self::WrapX => Boundary::WrapX,
+            Self::WrapXy => Boundary::WrapXy,
+        }
+    }
+
+    /// Refuses sides that do not halve evenly: where a map has an odd side, its ends would
+    /// meet with another step than its neighbours.
+    fn check(self, image: ImageSpec) -> Result<(), ModelError> {
+        let sides = r3::halvings(image);
+        let mut width = image.width;
+        let mut height = image.height;
+        let whole = 1 << (sides.len() - 1);
+        let nearest = |side: u32| (side.saturating_add(whole / 2) / whole).max(1) * whole;
+        match self {
+            Self::Zero => {}
+            Self::WrapX => width = nearest(width),
+            Self::WrapXy => (width, height) = (nearest(width), nearest(height)),
+        }
+        if [width, height] == [image.width, image.height] {
+            return Ok(());
+        }
+        Err(ModelError::Seam {
+            image,
+            halvings: sides.len() - 1,
+            nearest: format!("{width}x{height}"),
+        })
+    }
 }
 
 /// Kinds of generators.
@@ -217,6 +271,8 @@ impl GanConfig {
     /// When a size is zero or the image has a side that is no multiple of 4.
     pub fn init(&self, image: ImageSpec, init: &Init) -> Result<Gan, ModelError> {
         check_size(image)?;
+        self.boundary.check(image)?;
+        let boundary = self.boundary.to_boundary();
         check_number("model.gan.latent", self.latent, "100")?;
         let (make, judge) = (init.at("generator"), init.at("discriminator"));
         let generator = match &self.generator {
@@ -228,7 +284,13 @@ impl GanConfig {
             }
             GeneratorConfig::Dcgan { width } => {
                 check_number("model.gan.generator.dcgan.width", *width, "64")?;
-                GeneratorNetwork::Dcgan(DcganGenerator::new(image, self.latent, *width, &make))
+                GeneratorNetwork::Dcgan(DcganGenerator::new(
+                    image,
+                    self.latent,
+                    *width,
+                    boundary,
+                    &make,
+                ))
             }
             GeneratorConfig::Resnet {
                 widths,
@@ -240,6 +302,7 @@ impl GanConfig {
                     self.latent,
                     widths,
                     *attention_after,
+                    boundary,
                     &make,
                 ))
             }
@@ -249,7 +312,8 @@ impl GanConfig {
                     "model.gan.generator.r3.blocks",
                 ];
                 r3::check(image, widths, *blocks, keys)?;
-                let generator = R3Generator::new(image, self.latent, widths, *blocks, &make);
+                let generator =
+                    R3Generator::new(image, self.latent, widths, *blocks, boundary, &make);
                 GeneratorNetwork::R3(generator)
             }
         };
@@ -262,7 +326,9 @@ impl GanConfig {
             }
             DiscriminatorConfig::Dcgan { width, norm } => {
                 check_number("model.gan.discriminator.dcgan.width", *width, "64")?;
-                DiscriminatorNetwork::Dcgan(DcganDiscriminator::new(image, *width, *norm, &judge))
+                DiscriminatorNetwork::Dcgan(DcganDiscriminator::new(
+                    image, *width, *norm, boundary, &judge,
+                ))
             }
             DiscriminatorConfig::Resnet {
                 widths,
@@ -281,6 +347,7 @@ impl GanConfig {
                     *halvings,
                     bound,
                     *attention_after,
+                    boundary,
                     &judge,
                 ))
             }
@@ -290,7 +357,9 @@ impl GanConfig {
                     "model.gan.discriminator.r3.blocks",
                 ];
                 r3::check(image, widths, *blocks, keys)?;
-                DiscriminatorNetwork::R3(R3Discriminator::new(image, widths, *blocks, &judge))
+                DiscriminatorNetwork::R3(R3Discriminator::new(
+                    image, widths, *blocks, boundary, &judge,
+                ))
             }
         };
         Ok(Gan {
@@ -357,11 +426,16 @@ mod tests {
     }
 
     /// The discriminator of `config` with random weights, in f64 with autodiff.
-    pub(super) fn redrawn(config: &DiscriminatorConfig, image: ImageSpec) -> DiscriminatorNetwork {
+    pub(super) fn redrawn(
+        config: &DiscriminatorConfig,
+        image: ImageSpec,
+        boundary: ImageBoundary,
+    ) -> DiscriminatorNetwork {
         let config = GanConfig {
             latent: 2,
             generator: GeneratorConfig::Mlp { hidden: vec![2] },
             discriminator: config.clone(),
+            boundary,
         };
         let init = Init::new(7, &Device::flex().autodiff()).with_dtype(DType::F64);
         map_parameters(
@@ -381,7 +455,19 @@ mod tests {
         config: &DiscriminatorConfig,
         image: ImageSpec,
     ) {
-        let discriminator = redrawn(config, image);
+        let wraps = [ImageBoundary::WrapX, ImageBoundary::WrapXy];
+        let fitting = wraps.into_iter().filter(|wrap| wrap.check(image).is_ok());
+        for boundary in [ImageBoundary::Zero].into_iter().chain(fitting) {
+            assert_input_gradient_within(config, image, boundary);
+        }
+    }
+
+    fn assert_input_gradient_within(
+        config: &DiscriminatorConfig,
+        image: ImageSpec,
+        boundary: ImageBoundary,
+    ) {
+        let discriminator = redrawn(config, image, boundary);
         let images = random_images(image).require_grad();
         // An inference pass: two training passes would be two steps of power iteration.
         let logits = discriminator.score(images.clone(), &mut Pass::inference());
@@ -400,12 +486,72 @@ mod tests {
         near((same - logits).abs().max().into_scalar(), 1.0);
     }
 
+    /// A score that sees no seam does not change when the image is rolled by a period of all
+    /// halvings; nor does a generator's picture know where it was cut.
+    #[test]
+    fn a_rolled_image_has_the_same_score_where_it_wraps_around() {
+        let image = ImageSpec::new(16, 16, trompe_images::Channels::Rgb);
+        let widths = vec![8, 8, 8];
+        // Its last kernel knows every place of the smallest map: not R3's and not DCGAN's.
+        let config = DiscriminatorConfig::Resnet {
+            widths,
+            halvings: 2,
+            spectral_norm: false,
+            attention_after: Some(1),
+        };
+        for (boundary, axis, is_same) in [
+            (ImageBoundary::Zero, 3, false),
+            (ImageBoundary::WrapX, 3, true),
+            (ImageBoundary::WrapX, 2, false),
+            (ImageBoundary::WrapXy, 2, true),
+        ] {
+            let discriminator = redrawn(&config, image, boundary);
+            let images = random_images(image);
+            let (head, tail) = (
+                images.clone().narrow(axis, 0, 12),
+                images.clone().narrow(axis, 12, 4),
+            );
+            let rolled = Tensor::cat(vec![tail, head], axis);
+            let score = |images| discriminator.score(images, &mut Pass::inference());
+            let change = (score(images) - score(rolled))
+                .abs()
+                .max()
+                .into_scalar::<f64>();
+            assert_eq!(change < 1e-10, is_same, "{boundary:?} {axis}: {change:e}");
+        }
+    }
+
+    #[test]
+    fn sides_with_a_seam_are_refused() {
+        let gan = |boundary| GanConfig {
+            latent: 2,
+            generator: GeneratorConfig::Dcgan { width: 2 },
+            discriminator: DiscriminatorConfig::Dcgan {
+                width: 2,
+                norm: DiscriminatorNorm::Batch,
+            },
+            boundary,
+        };
+        let init = Init::blank(&Device::flex());
+        let wide = ImageSpec::new(64, 36, trompe_images::Channels::Gray);
+        assert!(gan(ImageBoundary::WrapX).init(wide, &init).is_ok());
+        let error = gan(ImageBoundary::WrapXy).init(wide, &init).unwrap_err();
+        let ModelError::Seam { nearest, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(nearest, "64x32");
+    }
+
     #[test]
     fn a_discriminator_with_batch_norm_has_no_input_gradient() {
         let norm = DiscriminatorNorm::Batch;
         let config = DiscriminatorConfig::Dcgan { width: 4, norm };
         let image = ImageSpec::new(8, 8, trompe_images::Channels::Gray);
         assert!(config.couples_images());
-        assert!(redrawn(&config, image).as_input_gradient().is_none());
+        assert!(
+            redrawn(&config, image, ImageBoundary::Zero)
+                .as_input_gradient()
+                .is_none()
+        );
     }
 }

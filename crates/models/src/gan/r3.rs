@@ -25,8 +25,8 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use trompe_images::ImageSpec;
 use trompe_layers::{
-    Activation, Bottleneck, Conv2d, Conv2dOptions, Fill, Init, Initialization, Linear, Pass,
-    downsample, downsample_input_gradient, upsample,
+    Activation, Bottleneck, Boundary, Conv2d, Conv2dOptions, Fill, Init, Initialization, Linear,
+    Pass, downsample_within, downsample_within_input_gradient, upsample_within,
 };
 
 const SLOPE: f64 = 0.2;
@@ -48,6 +48,8 @@ pub struct R3Generator {
     /// `[height, width]` of every stage.
     #[module(skip)]
     sides: Vec<[usize; 2]>,
+    #[module(skip)]
+    boundary: Boundary,
 }
 
 /// Residual stages from an image to a logit.
@@ -58,6 +60,8 @@ pub struct R3Discriminator {
     stages: Vec<Stage>,
     pool: Conv2d,
     output: Linear,
+    #[module(skip)]
+    boundary: Boundary,
 }
 
 /// Blocks at one side.
@@ -76,6 +80,7 @@ impl R3Generator {
         latent: usize,
         widths: &[usize],
         blocks: usize,
+        boundary: Boundary,
         init: &Init,
     ) -> Self {
         let mut sides = halvings(image);
@@ -85,7 +90,7 @@ impl R3Generator {
         let stages = widths.iter().enumerate().map(|(index, &width)| {
             let init = init.at("stages").at(index);
             let before = widths[index.saturating_sub(1)];
-            Stage::new([before, width], width, [blocks, depth], &init)
+            Stage::new([before, width], width, [blocks, depth], boundary, &init)
         });
         let [height, width] = sides[0];
         Self {
@@ -102,6 +107,7 @@ impl R3Generator {
             output: pointwise([last, image.channels.count()], 1.0, &init.at("output"))
                 .without_bias(),
             sides,
+            boundary,
         }
     }
 }
@@ -116,7 +122,7 @@ impl Generator for R3Generator {
         for (level, stage) in self.stages.iter().enumerate() {
             if level > 0 {
                 features = stage.change(features);
-                features = upsample(features, self.sides[level]);
+                features = upsample_within(features, self.sides[level], self.boundary);
             }
             for block in &stage.blocks {
                 features = block.forward(features).0;
@@ -127,7 +133,13 @@ impl Generator for R3Generator {
 }
 
 impl R3Discriminator {
-    pub(super) fn new(image: ImageSpec, widths: &[usize], blocks: usize, init: &Init) -> Self {
+    pub(super) fn new(
+        image: ImageSpec,
+        widths: &[usize],
+        blocks: usize,
+        boundary: Boundary,
+        init: &Init,
+    ) -> Self {
         let sides = halvings(image);
         let (first, last) = (widths[0], widths[widths.len() - 1]);
         let depth = widths.len() * blocks;
@@ -135,7 +147,7 @@ impl R3Discriminator {
         let stages = falling.iter().enumerate().map(|(index, &width)| {
             let init = init.at("stages").at(index);
             let after = falling.get(index + 1).copied().unwrap_or(width);
-            Stage::new([width, after], width, [blocks, depth], &init)
+            Stage::new([width, after], width, [blocks, depth], boundary, &init)
         });
         let base = sides[sides.len() - 1];
         let each = Conv2dOptions {
@@ -148,6 +160,7 @@ impl R3Discriminator {
             stages: stages.collect(),
             pool: Conv2d::new([first, first], base, each, pool, &init.at("pool")).without_bias(),
             output: Linear::new(first, 1, gain(1.0, first), &init.at("output")).without_bias(),
+            boundary,
         }
     }
 
@@ -169,7 +182,7 @@ impl R3Discriminator {
                 blocks,
             });
             if level < last {
-                features = stage.change(downsample(features));
+                features = stage.change(downsample_within(features, self.boundary));
             }
         }
         let pooled = self.pool.forward(features, Activation::Identity);
@@ -200,7 +213,7 @@ impl InputGradient for R3Discriminator {
                 if let Some(change) = &stage.change {
                     cotangent = change.input_gradient(cotangent, [height, width]);
                 }
-                cotangent = downsample_input_gradient(cotangent, tape.side);
+                cotangent = downsample_within_input_gradient(cotangent, tape.side, self.boundary);
             }
             for (block, inside) in stage.blocks.iter().zip(tape.blocks).rev() {
                 cotangent = block.input_gradient(cotangent, inside);
@@ -219,12 +232,13 @@ impl Stage {
         [inputs, outputs]: [usize; 2],
         width: usize,
         [blocks, depth]: [usize; 2],
+        boundary: Boundary,
         init: &Init,
     ) -> Self {
         let change = || pointwise([inputs, outputs], 1.0, &init.at("change")).without_bias();
         Self {
             blocks: (0..blocks)
-                .map(|index| block(width, depth, &init.at("blocks").at(index)))
+                .map(|index| block(width, depth, boundary, &init.at("blocks").at(index)))
                 .collect(),
             change: (inputs != outputs).then(change),
         }
@@ -246,13 +260,14 @@ struct StageTape {
     blocks: Vec<[Tensor<4>; 2]>,
 }
 
-fn block(width: usize, depth: usize, init: &Init) -> Bottleneck {
+fn block(width: usize, depth: usize, boundary: Boundary, init: &Init) -> Bottleneck {
     let wide = EXPANSION * width;
     // Damped by the number of blocks and closed by a zero, so that depth does not blow up
     // what passes (Fixup, Zhang et al. 2019).
     let damped = (2.0 / (1.0 + SLOPE * SLOPE)).sqrt() * (depth as f64).powf(-0.25);
     let grouped = Conv2dOptions {
         groups: wide / GROUP,
+        boundary,
         ..Conv2dOptions::new(1, 1)
     };
     let mix = gain(damped, GROUP * 9);
@@ -329,7 +344,9 @@ pub(super) fn check(
 mod tests {
     use crate::gan::DiscriminatorNetwork;
     use crate::gan::tests::assert_input_gradient_is_reverse_modes;
-    use crate::{DiscriminatorConfig, GanConfig, Generator, GeneratorConfig, ModelError};
+    use crate::{
+        DiscriminatorConfig, GanConfig, Generator, GeneratorConfig, ImageBoundary, ModelError,
+    };
     use burn::tensor::{Device, Tensor};
     use trompe_images::{Channels, ImageSpec};
     use trompe_layers::{Init, Pass, parameter_count};
@@ -343,18 +360,30 @@ mod tests {
                 blocks,
             },
             discriminator: DiscriminatorConfig::R3 { widths, blocks },
+            boundary: ImageBoundary::Zero,
         }
     }
 
-    /// Table of the paper's supplement, CIFAR-10 without conditioning: 20.73 M and 20.68 M.
+    /// Without conditioning: CIFAR-10 20.73 M and 20.68 M, FFHQ-64 22.43 M and 22.38 M, FFHQ-256
+    /// 23.06 M and 23.01 M.
     #[test]
     fn sizes_are_the_published_ones() {
-        let image = ImageSpec::new(32, 32, Channels::Rgb);
-        let gan = config(&[768; 4], 2)
-            .init(image, &Init::blank(&Device::flex().autodiff()))
-            .unwrap();
-        assert_eq!(parameter_count(&gan.generator), 20_732_160);
-        assert_eq!(parameter_count(&gan.discriminator), 20_683_776);
+        let (wide, init) = ([768; 4], Init::blank(&Device::flex().autodiff()));
+        for (side, narrow, expected) in [
+            (32, &[][..], [20_732_160, 20_683_776]),
+            (64, &[384], [22_429_824, 22_381_440]),
+            (256, &[384, 192, 96], [23_057_952, 23_009_568]),
+        ] {
+            let image = ImageSpec::new(side, side, Channels::Rgb);
+            let gan = config(&[&wide, narrow].concat(), 2)
+                .init(image, &init)
+                .unwrap();
+            let counts = [
+                parameter_count(&gan.generator),
+                parameter_count(&gan.discriminator),
+            ];
+            assert_eq!(counts, expected, "{side} px");
+        }
     }
 
     #[test]

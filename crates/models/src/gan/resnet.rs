@@ -26,9 +26,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use trompe_images::ImageSpec;
 use trompe_layers::{
-    Activation, Attention, AttentionInPass, AttentionTape, BatchNorm, BoundedConv2d, BoundedLinear,
-    Conv2d, Conv2dOptions, Fill, Init, Initialization, Linear, Pass, WeightBound, average_pool,
-    average_pool_input_gradient, leaky_relu_input_gradient, nearest_upsample,
+    Activation, Attention, AttentionInPass, AttentionTape, BatchNorm, Boundary, BoundedConv2d,
+    BoundedLinear, Conv2d, Conv2dOptions, Fill, Init, Initialization, Linear, Pass, WeightBound,
+    average_pool, average_pool_input_gradient, leaky_relu_input_gradient, nearest_upsample,
 };
 
 /// Blocks from a latent to an image.
@@ -85,6 +85,7 @@ impl ResnetGenerator {
         latent: usize,
         widths: &[usize],
         attention_after: Option<usize>,
+        boundary: Boundary,
         init: &Init,
     ) -> Self {
         let mut sides = halvings(image);
@@ -93,7 +94,7 @@ impl ResnetGenerator {
         let last = widths[widths.len() - 1];
         let pairs = widths.windows(2).enumerate();
         let blocks = pairs.map(|(index, pair)| {
-            DoublingBlock::new([pair[0], pair[1]], &init.at("blocks").at(index))
+            DoublingBlock::new([pair[0], pair[1]], boundary, &init.at("blocks").at(index))
         });
         let attention = attention_after
             .map(|block| Attention::new(widths[block], WeightBound::None, &init.at("attention")));
@@ -103,7 +104,10 @@ impl ResnetGenerator {
             blocks: blocks.collect(),
             attention,
             norm: norm(last, &init.at("norm")),
-            output: conv([last, image.channels.count()], 3, 1.0, &init.at("output")),
+            output: {
+                let channels = [last, image.channels.count()];
+                conv(channels, 3, 1.0, boundary, &init.at("output"))
+            },
             sides,
             attention_after,
         }
@@ -131,14 +135,20 @@ impl Generator for ResnetGenerator {
 }
 
 impl DoublingBlock {
-    fn new([inputs, outputs]: [usize; 2], init: &Init) -> Self {
+    fn new([inputs, outputs]: [usize; 2], boundary: Boundary, init: &Init) -> Self {
         let wide = 2f64.sqrt();
         Self {
             norm1: norm(inputs, &init.at("norm1")),
-            conv1: conv([inputs, outputs], 3, wide, &init.at("conv1")),
+            conv1: conv([inputs, outputs], 3, wide, boundary, &init.at("conv1")),
             norm2: norm(outputs, &init.at("norm2")),
-            conv2: conv([outputs, outputs], 3, wide, &init.at("conv2")),
-            shortcut: conv([inputs, outputs], 1, 1.0, &init.at("shortcut")),
+            conv2: conv([outputs, outputs], 3, wide, boundary, &init.at("conv2")),
+            shortcut: conv(
+                [inputs, outputs],
+                1,
+                1.0,
+                Boundary::Zero,
+                &init.at("shortcut"),
+            ),
         }
     }
 
@@ -163,6 +173,7 @@ impl ResnetDiscriminator {
         halvings: usize,
         bound: WeightBound,
         attention_after: Option<usize>,
+        boundary: Boundary,
         init: &Init,
     ) -> Self {
         let mut inputs = image.channels.count();
@@ -171,9 +182,10 @@ impl ResnetDiscriminator {
             let init = init.at("blocks").at(index);
             let (is_first, halves) = (index == 0, index < halvings);
             let inside = if is_first { outputs } else { inputs };
-            let bounded = |name, channels, side, gain| {
+            let bounded = |name, channels, kernel, gain| {
                 let init = init.at(name);
-                BoundedConv2d::new(conv(channels, side, gain, &init), bound, &init)
+                let conv = conv(channels, kernel, gain, boundary, &init);
+                BoundedConv2d::new(conv, bound, &init)
             };
             let wide = 2f64.sqrt();
             let shortcut = || bounded("shortcut", [inputs, outputs], 1, 1.0);
@@ -349,9 +361,18 @@ fn norm(channels: usize, init: &Init) -> BatchNorm {
 }
 
 /// A convolution that keeps the side, `gain` times Glorot's deviation.
-fn conv([inputs, outputs]: [usize; 2], side: usize, gain: f64, init: &Init) -> Conv2d {
+fn conv(
+    [inputs, outputs]: [usize; 2],
+    side: usize,
+    gain: f64,
+    boundary: Boundary,
+    init: &Init,
+) -> Conv2d {
     let start = glorot([inputs * side * side, outputs * side * side], gain);
-    let options = Conv2dOptions::new(1, side / 2);
+    let options = Conv2dOptions {
+        boundary,
+        ..Conv2dOptions::new(1, side / 2)
+    };
     Conv2d::new([inputs, outputs], [side; 2], options, start, init)
 }
 
@@ -435,7 +456,7 @@ fn check_attention(
 #[cfg(test)]
 mod tests {
     use crate::gan::tests::assert_input_gradient_is_reverse_modes;
-    use crate::{DiscriminatorConfig, GanConfig, Generator, GeneratorConfig};
+    use crate::{DiscriminatorConfig, GanConfig, Generator, GeneratorConfig, ImageBoundary};
     use burn::tensor::{Device, Tensor};
     use trompe_images::{Channels, ImageSpec};
     use trompe_layers::{Init, Pass, parameter_count};
@@ -453,6 +474,7 @@ mod tests {
                 spectral_norm: true,
                 attention_after: None,
             },
+            boundary: ImageBoundary::Zero,
         }
     }
 

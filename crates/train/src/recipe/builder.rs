@@ -1,8 +1,9 @@
 //! From what was typed to what it means.
 
+use crate::recipe::gan::{self, fill_augment};
 use crate::recipe::layers::{Layer, Origin, nearest, overlay, unknown_key};
 use crate::recipe::presets::{self, DEFAULTS};
-use crate::recipe::{BestBy, DataRecipe, GanObjective, Objective, Recipe, RecipeError, Training};
+use crate::recipe::{BestBy, DataRecipe, Objective, Recipe, RecipeError, Training};
 use burn::tensor::Device;
 use std::path::Path;
 use std::sync::Arc;
@@ -163,6 +164,7 @@ impl RecipeBuilder {
         data.remove("size");
         data.insert("image".to_owned(), spec_value(image));
         fill_training(&mut complete);
+        fill_augment(table_at(&mut complete, "objective"), source.len());
         let recipe: Recipe =
             serde_path_to_error::deserialize(Value::Table(complete)).map_err(|error| {
                 let path = error.path().to_string();
@@ -232,6 +234,11 @@ impl RecipeBuilder {
         let mut complete = Table::try_from(recipe).unwrap_or_default();
         table_at(&mut complete, "data").insert("size".to_owned(), Value::Integer(0));
         table_at(&mut complete, "training").insert("steps".to_owned(), Value::Integer(0));
+        if let Objective::Gan(_) = recipe.objective {
+            // Gone where `auto` or `none` left nothing of it.
+            let gan = table_at(table_at(&mut complete, "objective"), "gan");
+            gan.entry("augment").or_insert(Value::Boolean(false));
+        }
         for layer in &self.layers {
             if matches!(layer.origin, Origin::Builtin) {
                 continue;
@@ -414,17 +421,9 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     }
     let optimizers = match &recipe.objective {
         Objective::Vae(vae) => vec![&vae.optimizer],
-        Objective::Gan(gan) => {
-            if gan.discriminator_steps == 0 {
-                return Err(RecipeError::Range {
-                    key: "objective.gan.discriminator_steps",
-                    value: "0".to_owned(),
-                    reason: "never trains the discriminator",
-                    suggestion: "1",
-                });
-            }
-            check_penalty(recipe, gan)?;
-            vec![&gan.generator, &gan.discriminator]
+        Objective::Gan(objective) => {
+            gan::check(recipe, objective)?;
+            vec![&objective.generator, &objective.discriminator]
         }
     };
     for optimizer in optimizers {
@@ -518,40 +517,6 @@ fn check_limits(training: &Training) -> Result<(), RecipeError> {
         return Err(RecipeError::Parts {
             batch: training.batch,
             parts: training.accumulate,
-        });
-    }
-    Ok(())
-}
-
-fn check_penalty(recipe: &Recipe, objective: &GanObjective) -> Result<(), RecipeError> {
-    let Some(penalty) = &objective.penalty else {
-        return Ok(());
-    };
-    if let ModelConfig::Gan(gan) = &recipe.model
-        && gan.discriminator.couples_images()
-    {
-        return Err(RecipeError::PenaltyOnCoupledImages);
-    }
-    let gammas = [
-        ("objective.gan.penalty.r1", penalty.r1),
-        ("objective.gan.penalty.r2", penalty.r2),
-    ];
-    for (key, gamma) in gammas {
-        if let Some(bad) = gamma.ends().into_iter().find(|&gamma| !is_amount(gamma)) {
-            return Err(RecipeError::Range {
-                key,
-                value: bad.to_string(),
-                reason: "would reward steep scores, or is no number",
-                suggestion: "1.0",
-            });
-        }
-    }
-    if penalty.every == 0 {
-        return Err(RecipeError::Range {
-            key: "objective.gan.penalty.every",
-            value: "0".to_owned(),
-            reason: "never computes the penalty",
-            suggestion: "1",
         });
     }
     Ok(())

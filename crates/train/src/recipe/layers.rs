@@ -31,6 +31,7 @@ const CHOICES: &[&str] = &[
     "model.vae.network",
     "model.gan.generator",
     "model.gan.discriminator",
+    "objective.gan.augment.policy",
 ];
 
 impl Layer {

@@ -7,11 +7,15 @@
 
 mod builder;
 mod error;
+mod gan;
 mod layers;
 mod presets;
 
 pub use builder::{RecipeBuilder, Resolved};
 pub use error::RecipeError;
+pub use gan::{
+    AdaptConfig, AugmentConfig, GanObjective, LecamConfig, PenaltyConfig, SlopeConfig, SlopePlace,
+};
 pub(crate) use layers::nearest;
 pub use presets::{PRESETS, Preset};
 
@@ -19,7 +23,6 @@ use crate::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use trompe_data::{LabelChoice, Sampling};
 use trompe_images::{Crop, Filter, ImageSpec};
-use trompe_losses::AdversarialLoss;
 use trompe_models::ModelConfig;
 
 /// A resolved recipe.
@@ -94,45 +97,6 @@ pub struct VaeObjective {
     pub beta: Schedule,
     /// Updates encoder and decoder.
     pub optimizer: AdamConfig,
-}
-
-/// A game of two.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GanObjective {
-    /// What each player minimises.
-    pub loss: AdversarialLoss,
-    /// What the discriminator pays for steep scores; needs one that scores each image by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub penalty: Option<PenaltyConfig>,
-    /// Updates of the discriminator for one of the generator.
-    pub discriminator_steps: usize,
-    /// Updates the generator.
-    pub generator: AdamConfig,
-    /// Updates the discriminator.
-    pub discriminator: AdamConfig,
-}
-
-/// `gamma / 2 * mean |gradient|^2` of the discriminator's scores with respect
-/// to its images (Mescheder et al. 2018).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct PenaltyConfig {
-    /// Gamma on real images; 0 for none.
-    #[serde(default = "nothing")]
-    pub r1: Schedule,
-    /// Gamma on generated images; 0 for none.
-    #[serde(default = "nothing")]
-    pub r2: Schedule,
-    /// Computed at every n-th update of the discriminator, n times as strong.
-    #[serde(default = "always")]
-    pub every: u64,
-}
-
-fn nothing() -> Schedule {
-    Schedule::Constant(0.0)
-}
-
-fn always() -> u64 {
-    1
 }
 
 /// Adam (Kingma and Ba 2015); with weight decay AdamW (Loshchilov and Hutter 2019).

@@ -44,6 +44,24 @@ pub const PRESETS: &[Preset] = &[
         text: include_str!("../../../../recipes/r3gan.toml"),
     },
     Preset {
+        name: "r3gan-cifar10",
+        family: "gan",
+        summary: "R3GAN as published for CIFAR-10",
+        text: include_str!("../../../../recipes/r3gan-cifar10.toml"),
+    },
+    Preset {
+        name: "r3gan-ffhq64",
+        family: "gan",
+        summary: "R3GAN as published for FFHQ at 64 px",
+        text: include_str!("../../../../recipes/r3gan-ffhq64.toml"),
+    },
+    Preset {
+        name: "r3gan-ffhq256",
+        family: "gan",
+        summary: "R3GAN as published for FFHQ at 256 px",
+        text: include_str!("../../../../recipes/r3gan-ffhq256.toml"),
+    },
+    Preset {
         name: "sngan",
         family: "gan",
         summary: "residual networks with spectral norm and hinge loss, any image size",
@@ -54,6 +72,12 @@ pub const PRESETS: &[Preset] = &[
         family: "gan",
         summary: "SNGAN exactly as published for 32 px",
         text: include_str!("../../../../recipes/sngan-cifar10.toml"),
+    },
+    Preset {
+        name: "wgan-gp",
+        family: "gan",
+        summary: "residual networks, Wasserstein loss with gradient penalty, any image size",
+        text: include_str!("../../../../recipes/wgan-gp.toml"),
     },
     Preset {
         name: "gan-mlp",

@@ -1,30 +1,45 @@
 //! One step of a GAN: the discriminator improves, then the generator.
 //!
 //! Generative Adversarial Nets, Goodfellow et al. 2014, algorithm 1; penalties
-//! as in R3GAN, Huang et al. 2025. Networks: `crates/models/src/gan`, losses:
-//! `crates/losses/src/{adversarial,gradient_penalty}.rs`.
+//! as in R3GAN, Huang et al. 2025, and WGAN-GP, Gulrajani et al. 2017; augmentation as in
+//! ADA, Karras et al. 2020. Networks: `crates/models/src/gan`, losses:
+//! `crates/losses/src/{adversarial,gradient_penalty,lecam}.rs`, augmentations:
+//! `crates/layers/src/augment`.
 //!
 //! The generator learns from the fakes that the discriminator has just seen,
 //! and pairs them with the same real images: no image is made or loaded twice.
 
-use super::{Round, StepReport};
+mod judge;
+mod memory;
+
+pub(crate) use memory::Memory;
+
+use super::{Part, Round, StepReport};
 use crate::gradients::Gathered;
 use crate::moment::Moment;
 use crate::optimizer::Adam;
-use crate::recipe::{GanObjective, PenaltyConfig};
-use burn::module::Module;
+use crate::recipe::GanObjective;
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
-use trompe_layers::Pass;
-use trompe_losses::{AdversarialLoss, zero_centred_penalty};
+use judge::{Due, Judged, Shown, judge};
+use memory::Verdict;
+use trompe_layers::augment::{AugmentPolicy, Augmentation};
+use trompe_layers::{Boundary, MapParameters, map_parameters};
+use trompe_losses::lecam;
 use trompe_models::gan::DiscriminatorNetwork;
 use trompe_models::{Discriminator, Gan, Generator};
 use trompe_ops::RankLost;
 
-/// The optimizers of both players.
-pub(crate) struct Optimizers {
+/// What a game needs beside the networks.
+pub(crate) struct Game {
+    /// Updates the generator.
     pub(crate) generator: Adam,
+    /// Updates the discriminator.
     pub(crate) discriminator: Adam,
+    /// What was learned of the discriminator.
+    pub(crate) memory: Memory,
+    /// Of the images.
+    pub(crate) boundary: Boundary,
 }
 
 /// Plays all rounds; the generator learns from the fakes of the last one.
@@ -33,7 +48,7 @@ pub(crate) struct Optimizers {
 /// Without a round.
 pub(crate) fn step(
     gan: Gan,
-    optimizers: &mut Optimizers,
+    game: &mut Game,
     objective: &GanObjective,
     rounds: Vec<Round>,
     moment: &Moment,
@@ -46,31 +61,44 @@ pub(crate) fn step(
     let last = rounds.len() - 1;
     for (index, round) in rounds.into_iter().enumerate() {
         let is_last = index == last;
-        let updates = optimizers.discriminator.counts().updates;
+        let updates = game.discriminator.counts().updates;
         let penalty = objective
             .penalty
+            .as_ref()
             .filter(|penalty| updates.is_multiple_of(penalty.every));
         let (mut making, mut judging) = (moment.pass(), moment.pass());
         let mut gradients = Gathered::default();
+        let mut verdicts = Vec::new();
         let mut kept = None;
         for part in &round.parts {
             let fake = generator.generate(part.noise.clone(), &mut making);
-            let judged = judge(
-                &discriminator,
-                [part.images.clone(), fake.clone().detach()],
-                penalty,
-                moment,
-                &mut judging,
-            );
+            let real = game.show("real", part.images.clone(), part, objective, moment);
+            let shown = game.show("fake", fake.clone().detach(), part, objective, moment);
+            let due = penalty.map(|config| Due {
+                config,
+                seen: moment.seen,
+                chance: part.chance,
+            });
+            let judged = judge(&discriminator, [real, shown], due, &mut judging);
             let adversarial = objective
                 .loss
                 .discriminator(judged.real.clone(), judged.fake.clone());
-            let loss = match (judged.penalty(), penalty) {
-                // A penalty computed every k-th time weighs k times as much.
-                (Some(sum), Some(penalty)) => adversarial.clone() + sum * penalty.every as f64,
-                _ => adversarial.clone(),
-            };
+            let mut loss = adversarial.clone();
+            if let (Some(sum), Some(penalty)) = (judged.penalty(), penalty) {
+                // A penalty computed every k-th time weighs k times as much. It shares its update
+                // with the loss, so Adam needs no correction as where penalties have their own.
+                loss = loss + sum * penalty.every as f64;
+            }
+            if let (Some(config), Some(anchors)) = (objective.lecam, game.memory.anchors()) {
+                let anchor = |value: f32| judged.real.clone().detach().mean() * 0.0 + value;
+                let anchors = anchors.map(anchor);
+                let anchored = lecam(judged.real.clone(), judged.fake.clone(), anchors);
+                loss = loss + anchored * config.weight;
+            }
             gradients.add(&discriminator, loss.backward());
+            if objective.remembers() {
+                verdicts.push(verdict(&judged, objective));
+            }
             if is_last {
                 report = judged.report(report, objective.loss, &adversarial);
                 report = report.with("discriminator", adversarial);
@@ -79,13 +107,22 @@ pub(crate) fn step(
             kept = (round.parts.len() == 1).then_some(fake);
         }
         generator = making.into_statistics().apply(generator);
-        let (improved, is_updated) =
-            optimizers
-                .discriminator
-                .update(discriminator, gradients, moment)?;
+        let (improved, is_updated) = game
+            .discriminator
+            .update(discriminator, gradients, moment)?;
         discriminator = improved;
         if is_updated {
             discriminator = judging.into_statistics().apply(discriminator);
+        }
+        if let Some(limit) = objective.weight_clip {
+            discriminator = clipped(discriminator, limit);
+        }
+        if objective.remembers() {
+            let (lecam, augment) = (objective.lecam, objective.augment.as_ref());
+            let collective = moment.collective.as_ref();
+            let batch = round.images() * collective.ranks();
+            game.memory
+                .follow(&verdicts, batch, lecam, augment, collective)?;
         }
         if !is_last {
             continue;
@@ -95,19 +132,29 @@ pub(crate) fn step(
         let frozen = discriminator.clone().no_grad();
         let mut judging = moment.pass();
         let mut gradients = Gathered::default();
-        for part in round.parts {
-            let again = || generator.generate(part.noise, &mut moment.pass());
+        for part in &round.parts {
+            let again = || generator.generate(part.noise.clone(), &mut moment.pass());
             let fake = kept.take().unwrap_or_else(again);
-            let verdict = frozen.score(fake, &mut judging);
-            let real = || frozen.score(part.images, &mut moment.pass());
+            let fake = game.show("generator's fake", fake, part, objective, moment);
+            let verdict = frozen.score(fake.seen(), &mut judging);
+            let real = || {
+                let images = part.images.clone();
+                let real = game.show("generator's real", images, part, objective, moment);
+                frozen.score(real.seen(), &mut moment.pass())
+            };
             let loss = objective.loss.generator(verdict, real);
             gradients.add(&generator, loss.backward());
             report = report.with("generator", loss);
         }
-        let (improved, is_updated) = optimizers.generator.update(generator, gradients, moment)?;
+        let (improved, is_updated) = game.generator.update(generator, gradients, moment)?;
         generator = improved;
         if is_updated {
             discriminator = judging.into_statistics().apply(discriminator);
+        }
+        if let Some(augment) = &objective.augment {
+            let probability = game.memory.probability(augment, moment.seen);
+            let device = round.parts[0].noise.device();
+            report = report.with_number("augmentation", probability, &device);
         }
     }
     let gan = Gan {
@@ -117,105 +164,83 @@ pub(crate) fn step(
     Ok((gan, report))
 }
 
-/// What the discriminator says of a batch of real and one of fake images.
-struct Judged {
-    /// Logits `[batch]`.
-    real: Tensor<1>,
-    /// Logits `[batch]`.
-    fake: Tensor<1>,
-    /// Name and value `[1]` of each penalty.
-    penalties: Vec<(&'static str, Tensor<1>)>,
-}
-
-/// Scores `[real, fake]`, with the penalties if they are due.
-fn judge(
-    discriminator: &DiscriminatorNetwork,
-    [real, fake]: [Tensor<4>; 2],
-    penalty: Option<PenaltyConfig>,
-    moment: &Moment,
-    pass: &mut Pass,
-) -> Judged {
-    let Some(explicit) = discriminator.as_input_gradient() else {
-        // Apart, or batch norm would mix the statistics of real and fake images.
-        return Judged {
-            real: discriminator.score(real, pass),
-            fake: discriminator.score(fake, pass),
-            penalties: Vec::new(),
-        };
-    };
-    let (r1, r2) = penalty.map_or((0.0, 0.0), |penalty| {
-        (penalty.r1.at(moment.seen), penalty.r2.at(moment.seen))
-    });
-    let mut penalties = Vec::new();
-    if (r1 > 0.0) != (r2 > 0.0) {
-        // Only the penalised images go the long way.
-        let mut score = |images: Tensor<4>, name, gamma| {
-            if gamma == 0.0 {
-                return explicit.score(images, pass);
+impl Game {
+    /// Images as the discriminator will see them; `purpose` names the random numbers.
+    fn show(
+        &self,
+        purpose: &str,
+        images: Tensor<4>,
+        part: &Part,
+        objective: &GanObjective,
+        moment: &Moment,
+    ) -> Shown {
+        let [batch, channels, height, width] = images.dims();
+        let image = [channels, height, width];
+        let (policy, probability) = match &objective.augment {
+            Some(augment) => (
+                augment.policy,
+                self.memory.probability(augment, moment.seen),
+            ),
+            None if self.boundary == Boundary::Zero => {
+                return Shown {
+                    images,
+                    augmentation: Augmentation::none(),
+                };
             }
-            let (logits, gradient) = explicit.score_with_input_gradient(images, pass);
-            penalties.push((name, zero_centred_penalty(gradient, gamma)));
-            logits
+            // Images that wrap around are rolled, whatever else happens.
+            None => (ROLL, 0.0),
         };
-        return Judged {
-            real: score(real, "r1", r1),
-            fake: score(fake, "r2", r2),
-            penalties,
-        };
-    }
-    let batch = real.dims()[0];
-    let both = Tensor::cat(vec![real, fake], 0);
-    let logits = if r1 > 0.0 {
-        let (logits, gradient) = explicit.score_with_input_gradient(both, pass);
-        for (name, first, gamma) in [("r1", 0, r1), ("r2", batch, r2)] {
-            let gradient = gradient.clone().narrow(0, first, batch);
-            penalties.push((name, zero_centred_penalty(gradient, gamma)));
+        let draws = (0..batch as u64).map(|index| {
+            let mut stream = part.chance.stream(purpose, index);
+            policy.draw(probability, self.boundary, image, &mut stream)
+        });
+        let draws: Vec<_> = draws.collect();
+        let options = (&images.device(), images.dtype());
+        let manner = policy.manner(self.boundary);
+        Shown {
+            augmentation: Augmentation::new(&draws, manner, image, options),
+            images,
         }
-        logits
-    } else {
-        explicit.score(both, pass)
-    };
-    Judged {
-        real: logits.clone().narrow(0, 0, batch),
-        fake: logits.narrow(0, batch, batch),
-        penalties,
     }
 }
 
-impl Judged {
-    /// Sum of the penalties, if any was due.
-    fn penalty(&self) -> Option<Tensor<1>> {
-        let values = self.penalties.iter().map(|(_, value)| value.clone());
-        values.reduce(|sum, value| sum + value)
-    }
+/// Nothing of it ever happens but the roll.
+const ROLL: AugmentPolicy = AugmentPolicy::DiffAugment {
+    color: 0.0,
+    translation: 0.0,
+    cutout: 0.0,
+};
 
-    /// How well the images are told apart, and how much the penalties weigh
-    /// beside the adversarial loss: far from 1 in either direction, gamma is off.
-    fn report(
-        self,
-        report: StepReport,
-        loss: AdversarialLoss,
-        adversarial: &Tensor<1>,
-    ) -> StepReport {
-        let is_right = self.real.clone().greater(self.fake.clone());
-        let mut report = report.with("told_apart", is_right.float().mean());
-        if loss.scores_are_logits() {
-            report = report
-                .with("real", sigmoid(self.real.clone()).mean())
-                .with("fake", sigmoid(self.fake.clone()).mean());
-        } else {
-            // Logits of pairs mean something only beside each other, other scores have no scale.
-            let gap = self.real.clone().mean() - self.fake.clone().mean();
-            report = report.with("score_gap", gap);
-        }
-        if let Some(penalty) = self.penalty() {
-            // A discriminator that is certain has a loss of exactly 0 in f32.
-            let ratio = penalty / adversarial.clone().abs().clamp_min(1e-12);
-            report = report.with("penalty_ratio", ratio);
-        }
-        for (name, value) in self.penalties {
-            report = report.with(name, value);
-        }
-        report
+/// Read from the device, which waits for it.
+fn verdict(judged: &Judged, objective: &GanObjective) -> Verdict {
+    let (real, fake) = (judged.real.clone().inner(), judged.fake.clone().inner());
+    let certainty = objective.loss.certainty(real.clone(), fake.clone());
+    let numbers = Tensor::cat(vec![real.mean(), fake.mean(), certainty], 0);
+    let numbers: Vec<f32> = numbers.into_data().iter::<f32>().collect();
+    Verdict {
+        real: numbers[0],
+        fake: numbers[1],
+        certainty: numbers[2],
     }
+}
+
+/// Every weight within `-limit` and `limit` (Arjovsky et al. 2017); statistics stay.
+fn clipped(discriminator: DiscriminatorNetwork, limit: f64) -> DiscriminatorNetwork {
+    struct Clip(f64);
+    impl MapParameters for Clip {
+        fn map<const D: usize>(
+            &mut self,
+            _: &str,
+            parameter: Param<Tensor<D>>,
+        ) -> Param<Tensor<D>> {
+            if !parameter.val().is_require_grad() {
+                return parameter;
+            }
+            parameter.map(|weight| {
+                let clipped = weight.inner().clamp(-self.0, self.0);
+                clipped.autodiff().require_grad()
+            })
+        }
+    }
+    map_parameters(discriminator, &mut Clip(limit))
 }

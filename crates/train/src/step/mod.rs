@@ -3,7 +3,8 @@
 pub(crate) mod gan;
 pub(crate) mod vae;
 
-use burn::tensor::Tensor;
+use crate::noise::Chance;
+use burn::tensor::{Device, Tensor};
 
 /// What one update sees: a batch, or this rank's share of it, in equal parts one after the other.
 pub(crate) struct Round {
@@ -17,6 +18,15 @@ pub(crate) struct Part {
     pub(crate) images: Tensor<4>,
     /// `[part, latent]`, standard normal
     pub(crate) noise: Tensor<2>,
+    /// All other random numbers of these images.
+    pub(crate) chance: Chance,
+}
+
+impl Round {
+    /// Images of all parts.
+    fn images(&self) -> usize {
+        self.parts.iter().map(|part| part.images.dims()[0]).sum()
+    }
 }
 
 /// What a step measured. The numbers stay on the device until a report reads them.
@@ -30,6 +40,14 @@ impl StepReport {
     /// With one more; the parts of a batch report each by themselves.
     fn with(mut self, name: &'static str, value: Tensor<1>) -> Self {
         self.losses.push((name, value.inner()));
+        self
+    }
+
+    /// The same for a number that the host knows.
+    fn with_number(mut self, name: &'static str, value: f64, device: &Device) -> Self {
+        let device = device.clone().without_autodiff();
+        let value = Tensor::from_floats([value as f32], &device);
+        self.losses.push((name, value));
         self
     }
 }
