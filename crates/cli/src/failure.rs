@@ -160,7 +160,7 @@ impl From<TrainError> for Failure {
             TrainError::Image(error) => return error.into(),
             TrainError::Model(error) => return error.into(),
             TrainError::RunExists { .. } | TrainError::NoRun { .. } => Exit::Usage,
-            TrainError::Diverged { .. } => Exit::Diverged,
+            TrainError::Diverged { .. } | TrainError::Collapsed { .. } => Exit::Diverged,
             _ => Exit::Failed,
         };
         Self::from_diagnostic(exit, error)

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use trompe::{Grid, Pixels, Session, save};
+use trompe::{Grid, ImageSpec, Pixels, Session, save};
+use trompe_images::{XMP_KEYWORD, panorama_metadata};
 
 use crate::failure::{Exit, Failure};
 
@@ -42,6 +43,13 @@ impl Provenance {
     /// The same with one more fact.
     pub(crate) fn and(mut self, name: &'static str, value: impl ToString) -> Self {
         self.0.push((name, value.to_string()));
+        self
+    }
+
+    /// The same with what panorama viewers look for.
+    pub(crate) fn of_panorama(mut self, image: ImageSpec) -> Self {
+        let packet = panorama_metadata(image.width, image.height);
+        self.0.push((XMP_KEYWORD, packet));
         self
     }
 

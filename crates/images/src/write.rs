@@ -63,8 +63,8 @@ pub(crate) fn png_encoder<'a>(
     encoder.set_depth(png::BitDepth::Eight);
     for (keyword, value) in text {
         let (keyword, value) = (keyword.to_string(), value.to_string());
-        // Plain text chunks hold Latin-1 only.
-        if value.chars().all(|letter| u32::from(letter) < 256) {
+        // Plain text chunks hold Latin-1 only, and viewers look for XMP in the other kind.
+        if keyword != crate::XMP_KEYWORD && value.chars().all(|letter| u32::from(letter) < 256) {
             encoder.add_text_chunk(keyword, value)?;
         } else {
             encoder.add_itxt_chunk(keyword, value)?;

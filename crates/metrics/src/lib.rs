@@ -25,6 +25,7 @@ mod moments;
 mod neighbours;
 mod sample;
 mod score;
+mod seam;
 mod sliced_wasserstein;
 mod statistics;
 
@@ -46,5 +47,6 @@ pub use moments::{Gaussian, Moments};
 pub use neighbours::{Neighbour, nearest};
 pub use sample::Sample;
 pub use score::{SET_METRICS, Score, SetMetric, score_inception, score_sets};
+pub use seam::{Seam, seam};
 pub use sliced_wasserstein::{SLICED_WASSERSTEIN_IMAGES, SlicedWasserstein, sliced_wasserstein};
 pub use trompe_models::judge::InceptionTap;

@@ -110,6 +110,17 @@ pub enum TrainError {
     #[diagnostic(transparent)]
     Metric(#[from] MetricError),
 
+    /// A generator whose images have looked alike for long.
+    #[error("training collapsed: the generated images look alike, still at step {step}")]
+    #[diagnostic(help(
+        "earlier snapshots and sheets of samples are kept; start again with a smaller learning \
+         rate, with a penalty (`--preset r3gan`), or with more images"
+    ))]
+    Collapsed {
+        /// After how many steps.
+        step: u64,
+    },
+
     /// Another process of the same training ended.
     #[error("another process of this training has ended")]
     #[diagnostic(help(

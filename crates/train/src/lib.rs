@@ -14,6 +14,7 @@ mod evaluation;
 mod event;
 mod fit;
 mod gradients;
+mod health;
 mod journal;
 mod moment;
 mod noise;

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use trompe_images::{ImageSpec, Pixels, Scale};
 use trompe_latent::{Ends, Sensitivity, path, sample, traverse};
-use trompe_layers::Pass;
+use trompe_layers::{Boundary, Pass};
 use trompe_models::{Autoencoder, Generator, Model, ModelConfig, Vae, to_pixels, to_tensor};
 use trompe_snapshots::{Description, Snapshot};
 
@@ -67,6 +67,15 @@ impl Session {
     /// Size and channels of the images.
     pub fn image(&self) -> ImageSpec {
         self.description.image
+    }
+
+    /// Whether the lower edge of each image meets its upper one, and the right one the left.
+    pub fn wraps(&self) -> [bool; 2] {
+        match self.description.model.boundary() {
+            Boundary::Zero => [false, false],
+            Boundary::WrapX => [false, true],
+            Boundary::WrapXy => [true, true],
+        }
     }
 
     /// Entries of one latent.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use trompe::Grid;
+use trompe_images::tile;
+use trompe_metrics::{Interval, Seam, seam};
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -39,6 +41,9 @@ pub(crate) struct Arguments {
     /// Below 1: more typical and less varied
     #[arg(long, default_value_t = 1.0, value_parser = not_negative, allow_negative_numbers = true)]
     temperature: f32,
+    /// Show each image so often beside and below itself, such as 2x2: edges that do not meet are seen
+    #[arg(long, value_name = "COLUMNSxROWS", value_parser = tiling)]
+    tile: Option<[u32; 2]>,
     /// Write one sheet with all images (.png or .webp)
     #[arg(long, value_name = "FILE")]
     grid: Option<PathBuf>,
@@ -56,6 +61,9 @@ struct Outcome {
     seeds: String,
     temperature: f32,
     model: String,
+    /// Roughness across the edges of images that wrap around.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seam: Option<Seam>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grid: Option<PathBuf>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -72,22 +80,41 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
             .map_err(|reason| Failure::new(Exit::Usage, reason, "try `-n 64`"))?,
     };
     let session = arguments.model.open(console)?;
+    let tiles = arguments.tile.unwrap_or([1, 1]);
     if arguments.grid.is_some() {
-        picture::check_grid(seeds.as_slice().len(), &session)?;
+        let copies = tiles[0].saturating_mul(tiles[1]) as usize;
+        let images = seeds.as_slice().len().saturating_mul(copies);
+        picture::check_grid(images, &session)?;
     }
     let provenance = Provenance::of(&session).and("Temperature", arguments.temperature);
+    let [_, meets_left] = session.wraps();
+    let single = match session.wraps() {
+        // Viewers open such an image as a panorama; copies side by side are none.
+        [false, true] if arguments.tile.is_none() => {
+            provenance.clone().of_panorama(session.image())
+        }
+        _ => provenance.clone(),
+    };
 
+    let mut edges = Vec::new();
     let mut files = Vec::new();
     let mut sheet = Vec::new();
     for seeds in seeds.as_slice().chunks(AT_A_TIME) {
-        let images = session.decode(&session.sample(seeds, arguments.temperature))?;
+        let mut images = session.decode(&session.sample(seeds, arguments.temperature))?;
+        if meets_left {
+            edges.extend(images.iter().cloned());
+        }
+        if let Some([columns, rows]) = arguments.tile {
+            let copies = images.iter().map(|image| tile(image, columns, rows));
+            images = copies.collect::<Result<_, _>>()?;
+        }
         if let Some(folder) = &arguments.out {
             let folder = picture::folder(folder)?;
             let named = seeds.iter().zip(&images).map(|(seed, image)| {
                 (
                     format!("seed-{seed:06}"),
                     image,
-                    provenance.clone().and("Seed", seed),
+                    single.clone().and("Seed", seed),
                 )
             });
             files.extend(picture::save_each(folder, arguments.format, named)?);
@@ -107,12 +134,48 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
             "wrote {count} images into `{folder}`: seeds {seeds}"
         ));
     }
+    let seam = seam(&edges);
+    if let Some(Seam { value, interval, n }) = seam {
+        let Interval { low, high } = interval;
+        console.say(format_args!(
+            "across the edge: {value:.2} of the roughness inside ({low:.2} to {high:.2}, {n} images); \
+             1 is no seam"
+        ));
+    }
     console.object(&Outcome {
         images: seeds.as_slice().len(),
         seeds: seeds.to_string(),
         temperature: arguments.temperature,
         model: session.digest().to_owned(),
+        seam,
         grid: arguments.grid.clone(),
         files,
     })
+}
+
+/// `2x2`: columns, rows.
+fn tiling(typed: &str) -> Result<[u32; 2], String> {
+    let sides = typed.split_once(['x', 'X']).and_then(|(columns, rows)| {
+        let side = |text: &str| {
+            text.trim()
+                .parse()
+                .ok()
+                .filter(|side| (1..=64).contains(side))
+        };
+        Some([side(columns)?, side(rows)?])
+    });
+    sides.ok_or_else(|| "say columns and rows from 1 to 64, such as 2x2".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tiling_is_columns_by_rows() {
+        assert_eq!(tiling("2x3"), Ok([2, 3]));
+        for wrong in ["2", "0x2", "2x", "x", "2x65", "-1x2"] {
+            assert!(tiling(wrong).is_err(), "{wrong}");
+        }
+    }
 }

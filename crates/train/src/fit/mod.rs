@@ -7,7 +7,8 @@ mod save;
 use crate::checkpoint::{self, Position};
 use crate::evaluation::Evaluator;
 use crate::event::{Done, Event, Interrupted, Score, Start, Warning};
-use crate::recipe::{Recipe, RecipeError, Resolved, Transfer};
+use crate::health::Health;
+use crate::recipe::{Objective, Recipe, RecipeError, Resolved, Transfer};
 use crate::trainee::{Setting, Trainee};
 use crate::transfer;
 use crate::window::Window;
@@ -112,6 +113,7 @@ struct Fit<'a> {
     named: BTreeSet<String>,
     /// Updates that were left out, as far as they were told of.
     skipped: u64,
+    health: Health,
 }
 
 impl<'a> Fit<'a> {
@@ -127,6 +129,7 @@ impl<'a> Fit<'a> {
         let source = images.source();
         let training = Selection::new(source.as_ref(), Split::Train)?;
         let held_out = Selection::new(source.as_ref(), Split::HeldOut).ok();
+        let health = watch(&recipe, &images, &training);
         let setting = Setting::new(&recipe, device, collective);
         let config = LoaderConfig {
             batch: setting.share(),
@@ -169,6 +172,7 @@ impl<'a> Fit<'a> {
             run,
             observer,
             skipped: skipped(&trainee),
+            health,
             trainee: Some(trainee),
             resumed_from: position.images,
             sitting: (Instant::now(), position.elapsed),
@@ -264,6 +268,9 @@ impl<'a> Fit<'a> {
                     self.setting.batch
                 ),
             )?;
+        }
+        for finding in self.health.of_set(self.loader.epoch_len()) {
+            self.warn(finding.code, finding.message)?;
         }
         Ok(())
     }
@@ -392,6 +399,18 @@ fn check_shares(recipe: &Recipe, collective: &dyn Collective) -> Result<(), Trai
         return Ok(());
     }
     Err(RecipeError::Parts { batch, parts }.into())
+}
+
+/// Watches a run on these images; some of them show how varied they are.
+fn watch(recipe: &Recipe, images: &Prepared, training: &Selection) -> Health {
+    const LOOKED_AT: usize = 100;
+    if let Objective::Vae(_) = recipe.objective {
+        return Health::default();
+    }
+    let places = 0..training.len().min(LOOKED_AT);
+    // The loader names those that cannot be read.
+    let looked_at = places.filter_map(|place| images.read(training.get(place)).ok());
+    Health::new(recipe, &looked_at.collect::<Vec<_>>())
 }
 
 /// Whether a network has batch norm, which is known by its running statistics.

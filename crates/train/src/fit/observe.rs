@@ -39,7 +39,11 @@ impl Fit<'_> {
             skipped_updates: skipped,
         };
         self.window = Window::next();
+        let findings = self.health.of_report(&self.recipe, &progress.losses);
         self.tell(Event::Progress(progress))?;
+        for finding in findings {
+            self.warn(finding.code, finding.message)?;
+        }
         if skipped > self.skipped {
             let fresh = skipped - self.skipped;
             self.skipped = skipped;
@@ -101,6 +105,16 @@ impl Fit<'_> {
         let device = self.setting.device.clone();
         let generated = samples::generated(&model, &self.recipe, &device);
         self.show_sheet(SampleKind::Generated, "generated", &generated)?;
+        if let Some(finding) = self.health.of_sheet(&generated, self.steps_done()) {
+            self.warn(finding.code, finding.message)?;
+        }
+        if self.health.is_hopeless() {
+            // What led here may be worth a look, and the best snapshot stays what it is.
+            self.save()?;
+            return Err(TrainError::Collapsed {
+                step: self.steps_done(),
+            });
+        }
         if let Some(held_out) = &self.held_out {
             let pairs =
                 samples::reconstructions(&model, &self.recipe, &self.images, held_out, &device)?;
