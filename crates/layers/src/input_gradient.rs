@@ -16,10 +16,12 @@
 //! | [`downsample`](crate::downsample) | [`downsample_input_gradient`](crate::downsample_input_gradient) |
 //! | [`average_pool`](crate::average_pool) | [`average_pool_input_gradient`](crate::average_pool_input_gradient) |
 //! | [`Attention`](crate::Attention) | through values, keys and queries, which all depend on the input |
+//! | [`blur`](crate::blur) | [`blur_input_gradient`](crate::blur_input_gradient) |
+//! | [`minibatch_std`](crate::minibatch_std()) | to all images of a group, through their deviation |
 //! | a sum | the cotangent to each term |
 //!
 //! Biases do not appear, so the penalty's gradient with respect to them is zero
-//! (except before attention, which bends).
+//! (except before attention and the spread of a batch, which bend).
 //! Batch norm has no entry: it couples the images of a batch, and the gradient
 //! of one image's score with respect to that image alone is not what a penalty
 //! on each image means.

@@ -9,11 +9,15 @@
 mod attention;
 pub mod augment;
 mod batch_norm;
+mod blur;
 mod conv2d;
 mod conv_transpose2d;
+mod equalized;
 mod init;
 mod input_gradient;
 mod linear;
+mod minibatch_std;
+mod modulated_conv;
 mod parameters;
 mod pass;
 mod resample_wrapped;
@@ -23,10 +27,14 @@ mod wrap;
 
 pub use attention::{Attention, AttentionInPass, AttentionTape};
 pub use batch_norm::BatchNorm;
+pub use blur::{blur, blur_input_gradient};
 pub use conv_transpose2d::ConvTranspose2d;
 pub use conv2d::Conv2d;
+pub use equalized::{EqualizedConv2d, EqualizedLinear};
 pub use init::{Fill, Init, Initialization};
 pub use linear::Linear;
+pub use minibatch_std::{MinibatchStdTape, minibatch_std, minibatch_std_input_gradient};
+pub use modulated_conv::ModulatedConv2d;
 pub use parameters::{
     MapParameters, Misfit, VisitParameters, load_tensors, map_parameters, parameter_count,
     to_tensors, visit_parameters,

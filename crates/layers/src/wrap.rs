@@ -38,7 +38,11 @@ pub(crate) fn fold(
 }
 
 /// The part of the given side whose upper left corner is at `[row, column]`.
-fn crop(features: Tensor<4>, [row, column]: [usize; 2], [height, width]: [usize; 2]) -> Tensor<4> {
+pub(crate) fn crop(
+    features: Tensor<4>,
+    [row, column]: [usize; 2],
+    [height, width]: [usize; 2],
+) -> Tensor<4> {
     let [_, _, rows, columns] = features.dims();
     if [rows, columns] == [height, width] {
         return features;

@@ -10,7 +10,7 @@ use trompe_losses::{AdversarialLoss, zero_centred_penalty};
 use trompe_models::gan::DiscriminatorNorm;
 use trompe_models::{
     Autoencoder, Discriminator, DiscriminatorConfig, GanConfig, Generator, GeneratorConfig,
-    Likelihood, VaeConfig, VaeNetwork,
+    ImageBoundary, Likelihood, VaeConfig, VaeNetwork,
 };
 use trompe_random::Stream;
 
@@ -90,6 +90,7 @@ fn gradients_of_dcgan_are_within_a_hundredth() {
                 width: 32,
                 norm: DiscriminatorNorm::Batch,
             },
+            boundary: ImageBoundary::Zero,
         };
         let gan = gan.init(IMAGE, init).unwrap();
         let mut pass = Pass::training();
@@ -114,6 +115,7 @@ fn gradients_of_r3gan_with_a_penalty_are_within_a_hundredth() {
                 blocks,
             },
             discriminator: DiscriminatorConfig::R3 { widths, blocks },
+            boundary: ImageBoundary::Zero,
         };
         let gan = redraw(gan.init(IMAGE, init).unwrap(), init, dtype);
         let mut pass = Pass::training();

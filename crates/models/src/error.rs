@@ -55,6 +55,10 @@ pub enum ModelError {
         /// The image.
         image: ImageSpec,
     },
+    /// Networks that have no circular form.
+    #[error("`model.gan.boundary` cannot wrap around StyleGAN2's networks")]
+    #[diagnostic(help("use `r3`, `resnet` or `dcgan` for panoramas and tiles"))]
+    CannotWrap,
     /// A side that wraps around and does not halve evenly.
     #[error(
         "an image of {image} is halved {halvings} times and would have a seam: `model.gan.boundary` \

@@ -82,6 +82,11 @@ fn a_stopped_gan_with_spectral_norm_ends_in_the_same_bytes() {
 }
 
 #[test]
+fn a_stopped_gan_with_styles_ends_in_the_same_bytes() {
+    stopped_and_whole_runs_end_in_the_same_bytes("stylegan2");
+}
+
+#[test]
 fn another_seed_ends_in_other_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));

@@ -2,12 +2,14 @@
 //!
 //! The generator turns latents into images, the discriminator scores images as
 //! real or generated. Recipes: `recipes/dcgan.toml`, `recipes/gan-mlp.toml`,
-//! `recipes/r3gan.toml`, `recipes/sngan.toml`, `recipes/wgan-gp.toml`; losses: `trompe_losses::AdversarialLoss`.
+//! `recipes/r3gan.toml`, `recipes/sngan.toml`, `recipes/wgan-gp.toml`,
+//! `recipes/stylegan2.toml`; losses: `trompe_losses::AdversarialLoss`.
 
 mod dcgan;
 mod mlp;
 mod r3;
 mod resnet;
+mod style;
 
 use crate::ModelError;
 use crate::error::{check_number, check_size};
@@ -18,6 +20,7 @@ use mlp::{MlpDiscriminator, MlpGenerator};
 use r3::{R3Discriminator, R3Generator};
 use resnet::{ResnetDiscriminator, ResnetGenerator};
 use serde::{Deserialize, Serialize};
+use style::{StyleDiscriminator, StyleGenerator};
 use trompe_images::ImageSpec;
 use trompe_layers::{Boundary, Init, Pass, WeightBound};
 
@@ -108,6 +111,15 @@ pub enum GeneratorConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attention_after: Option<usize>,
     },
+    /// Layers modulated by a style, StyleGAN2.
+    Style {
+        /// Channels at the smallest side, at twice that, ..., at the image's.
+        widths: Vec<usize>,
+        /// Entries of a style.
+        style: usize,
+        /// Dense layers from a latent to a style.
+        mapping: usize,
+    },
     /// Residual blocks with grouped convolutions, R3GAN.
     R3 {
         /// Channels at the smallest side, at twice that, ..., at the image's: multiples of 8.
@@ -146,6 +158,13 @@ pub enum DiscriminatorConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attention_after: Option<usize>,
     },
+    /// Residual blocks that see the spread of a batch, StyleGAN2.
+    Style {
+        /// Channels at the smallest side, at twice that, ..., at the image's.
+        widths: Vec<usize>,
+        /// Images whose spread is measured together.
+        group: usize,
+    },
     /// Residual blocks with grouped convolutions, R3GAN.
     R3 {
         /// Channels at the smallest side, at twice that, ..., at the image's: multiples of 8.
@@ -170,14 +189,11 @@ pub enum DiscriminatorNorm {
 }
 
 impl DiscriminatorConfig {
-    /// Whether the score of an image depends on the other images of its batch.
-    ///
-    /// Such a discriminator has no [`InputGradient`], and real and fake images
-    /// pass it apart.
-    pub fn couples_images(&self) -> bool {
+    /// Whether the discriminator writes out its [`InputGradient`], so that it can be penalised.
+    pub fn has_input_gradient(&self) -> bool {
         match self {
-            Self::Mlp { .. } | Self::R3 { .. } | Self::Resnet { .. } => false,
-            Self::Dcgan { norm, .. } => *norm == DiscriminatorNorm::Batch,
+            Self::Mlp { .. } | Self::R3 { .. } | Self::Resnet { .. } | Self::Style { .. } => true,
+            Self::Dcgan { norm, .. } => *norm != DiscriminatorNorm::Batch,
         }
     }
 }
@@ -198,10 +214,11 @@ pub trait Discriminator {
     fn score(&self, images: Tensor<4>, pass: &mut Pass) -> Tensor<1>;
 }
 
-/// A discriminator that scores each image by itself and writes out the gradient
-/// of the score, so that training can penalise the gradient (R1, R2, WGAN-GP).
+/// A discriminator that writes out the gradient of its scores, so that training can
+/// penalise the gradient (R1, R2, WGAN-GP).
 pub trait InputGradient: Discriminator {
-    /// Scores and the gradient of each with respect to its image. Both are
+    /// Scores, and the gradient of their sum with respect to the images: of each score with
+    /// respect to its image, unless images see each other. Both are
     /// differentiable with respect to the weights; the gradient is no function
     /// of the images as far as reverse mode knows.
     ///
@@ -233,6 +250,8 @@ pub enum GeneratorNetwork {
     Dcgan(DcganGenerator),
     /// Residual with batch norm.
     Resnet(ResnetGenerator),
+    /// With styles.
+    Style(StyleGenerator),
     /// Residual, R3GAN.
     R3(R3Generator),
 }
@@ -246,19 +265,31 @@ pub enum DiscriminatorNetwork {
     Dcgan(DcganDiscriminator),
     /// Residual without norm or with spectral norm.
     Resnet(ResnetDiscriminator),
+    /// Residual, sees the spread of a batch.
+    Style(StyleDiscriminator),
     /// Residual, R3GAN.
     R3(R3Discriminator),
 }
 
 impl DiscriminatorNetwork {
-    /// The same network as one that writes out its input gradient, if it scores
-    /// each image by itself.
+    /// Whether the score of an image depends on the other images of its batch, so that real
+    /// and generated ones have to pass apart.
+    pub fn couples_images(&self) -> bool {
+        match self {
+            Self::Mlp(_) | Self::Resnet(_) | Self::R3(_) => false,
+            Self::Dcgan(discriminator) => discriminator.couples_images(),
+            Self::Style(_) => true,
+        }
+    }
+
+    /// The same network as one that writes out its input gradient, if it does.
     pub fn as_input_gradient(&self) -> Option<&dyn InputGradient> {
         match self {
             Self::Mlp(discriminator) => Some(discriminator),
             Self::Dcgan(discriminator) if discriminator.couples_images() => None,
             Self::Dcgan(discriminator) => Some(discriminator),
             Self::Resnet(discriminator) => Some(discriminator),
+            Self::Style(discriminator) => Some(discriminator),
             Self::R3(discriminator) => Some(discriminator),
         }
     }
@@ -272,6 +303,11 @@ impl GanConfig {
     pub fn init(&self, image: ImageSpec, init: &Init) -> Result<Gan, ModelError> {
         check_size(image)?;
         self.boundary.check(image)?;
+        let is_style = matches!(self.generator, GeneratorConfig::Style { .. })
+            || matches!(self.discriminator, DiscriminatorConfig::Style { .. });
+        if is_style && !self.boundary.is_zero() {
+            return Err(ModelError::CannotWrap);
+        }
         let boundary = self.boundary.to_boundary();
         check_number("model.gan.latent", self.latent, "100")?;
         let (make, judge) = (init.at("generator"), init.at("discriminator"));
@@ -303,6 +339,29 @@ impl GanConfig {
                     widths,
                     *attention_after,
                     boundary,
+                    &make,
+                ))
+            }
+            GeneratorConfig::Style {
+                widths,
+                style,
+                mapping,
+            } => {
+                style::check(image, widths, "model.gan.generator.style.widths")?;
+                check_number("model.gan.generator.style.style", *style, "256")?;
+                if !(1..=64).contains(mapping) {
+                    return Err(ModelError::Number {
+                        key: "model.gan.generator.style.mapping",
+                        value: mapping.to_string(),
+                        suggestion: "2",
+                    });
+                }
+                GeneratorNetwork::Style(StyleGenerator::new(
+                    image,
+                    self.latent,
+                    *style,
+                    *mapping,
+                    widths,
                     &make,
                 ))
             }
@@ -351,6 +410,11 @@ impl GanConfig {
                     &judge,
                 ))
             }
+            DiscriminatorConfig::Style { widths, group } => {
+                style::check(image, widths, "model.gan.discriminator.style.widths")?;
+                check_number("model.gan.discriminator.style.group", *group, "4")?;
+                DiscriminatorNetwork::Style(StyleDiscriminator::new(image, widths, *group, &judge))
+            }
             DiscriminatorConfig::R3 { widths, blocks } => {
                 let keys = [
                     "model.gan.discriminator.r3.widths",
@@ -375,6 +439,7 @@ impl Generator for GeneratorNetwork {
             Self::Mlp(generator) => generator.generate(latents, pass),
             Self::Dcgan(generator) => generator.generate(latents, pass),
             Self::Resnet(generator) => generator.generate(latents, pass),
+            Self::Style(generator) => generator.generate(latents, pass),
             Self::R3(generator) => generator.generate(latents, pass),
         }
     }
@@ -386,6 +451,7 @@ impl Discriminator for DiscriminatorNetwork {
             Self::Mlp(discriminator) => discriminator.score(images, pass),
             Self::Dcgan(discriminator) => discriminator.score(images, pass),
             Self::Resnet(discriminator) => discriminator.score(images, pass),
+            Self::Style(discriminator) => discriminator.score(images, pass),
             Self::R3(discriminator) => discriminator.score(images, pass),
         }
     }
@@ -456,7 +522,9 @@ mod tests {
         image: ImageSpec,
     ) {
         let wraps = [ImageBoundary::WrapX, ImageBoundary::WrapXy];
-        let fitting = wraps.into_iter().filter(|wrap| wrap.check(image).is_ok());
+        let can_wrap = !matches!(config, DiscriminatorConfig::Style { .. });
+        let fits = |wrap: &ImageBoundary| can_wrap && wrap.check(image).is_ok();
+        let fitting = wraps.into_iter().filter(fits);
         for boundary in [ImageBoundary::Zero].into_iter().chain(fitting) {
             assert_input_gradient_within(config, image, boundary);
         }
@@ -478,7 +546,8 @@ mod tests {
         // The same sums in another order, in f64.
         let near = |ours: f64, scale: f64| assert!(ours <= 1e-12 * scale, "{ours} of {scale}");
         let largest = expected.clone().abs().max().into_scalar::<f64>();
-        assert!(largest > 1e-3);
+        // Equalised layers divide by their fan-in once more.
+        assert!(largest > 1e-9);
         near(
             (gradient.inner() - expected).abs().max().into_scalar(),
             largest,
@@ -547,7 +616,7 @@ mod tests {
         let norm = DiscriminatorNorm::Batch;
         let config = DiscriminatorConfig::Dcgan { width: 4, norm };
         let image = ImageSpec::new(8, 8, trompe_images::Channels::Gray);
-        assert!(config.couples_images());
+        assert!(!config.has_input_gradient());
         assert!(
             redrawn(&config, image, ImageBoundary::Zero)
                 .as_input_gradient()

@@ -232,7 +232,7 @@ fn check_penalty(recipe: &Recipe, objective: &GanObjective) -> Result<(), Recipe
         return Ok(());
     };
     if let ModelConfig::Gan(gan) = &recipe.model
-        && gan.discriminator.couples_images()
+        && !gan.discriminator.has_input_gradient()
     {
         return Err(RecipeError::PenaltyOnCoupledImages);
     }

@@ -62,6 +62,12 @@ pub const PRESETS: &[Preset] = &[
         text: include_str!("../../../../recipes/r3gan-ffhq256.toml"),
     },
     Preset {
+        name: "stylegan2",
+        family: "gan",
+        summary: "StyleGAN2, small: styles and noise, lazy R1, any image size",
+        text: include_str!("../../../../recipes/stylegan2.toml"),
+    },
+    Preset {
         name: "sngan",
         family: "gan",
         summary: "residual networks with spectral norm and hinge loss, any image size",

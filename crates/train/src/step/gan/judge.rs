@@ -60,8 +60,8 @@ pub(super) fn judge(
     let ends = [seen_real.clone(), seen_fake.clone()];
     let mut penalties = Vec::new();
     let is_lopsided = (gammas[0] > 0.0) != (gammas[1] > 0.0);
-    let [real, fake] = if is_lopsided {
-        // Only the penalised images go the long way.
+    let [real, fake] = if is_lopsided || discriminator.couples_images() {
+        // Only the penalised images go the long way, and those that see each other go apart.
         let mut score = |shown: Shown, seen: Tensor<4>, name, gamma| {
             if gamma == 0.0 {
                 return explicit.score(seen, pass);
