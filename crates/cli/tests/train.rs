@@ -117,6 +117,15 @@ fn what_cannot_be_trained_has_its_exit_code_and_leaves_nothing() {
         (&["train", "--size", "10"], 2, "12x12"),
         (&["train", "--set", "training.bach=3"], 2, "training.batch"),
         (&["train", "--data", "nowhere"], 3, "nowhere"),
+        (&["train", "--batch", "many"], 2, "auto"),
+        (&["train", "--workers", "3"], 2, "3 equal parts"),
+        (&["train", "--transfer", "nowhere"], 4, "nowhere"),
+        // Terabytes: no machine that runs this test has them.
+        (
+            &["train", "--size", "256", "--batch", "1000000"],
+            6,
+            "--batch",
+        ),
         (&["train", "--run", "nowhere", "--resume"], 2, "nowhere"),
         (&["train", "--resume"], 2, "--run"),
         (&["train", "--device", "abacus"], 2, "abacus"),

@@ -13,6 +13,8 @@ use trompe_random::Stream;
 
 /// The batches on which memory is measured: it grows in a straight line with the images.
 const PROBES: [usize; 2] = [4, 8];
+/// No batch beyond this is tried, so that the answer comes soon.
+const LARGEST_PROBE: usize = 32;
 /// Steps of a probe; the first one makes room for the optimizers' moments.
 const PROBE_STEPS: usize = 2;
 /// A step is timed at its full size while that takes no longer than so many seconds.
@@ -22,6 +24,10 @@ const SHORTEST_TRIAL: f64 = 0.5;
 /// What the program holds beside what it uses: freed blocks that are kept for the next step, and
 /// the halves of pages. Measured between 1.05 and 1.3.
 const HELD_FOR_USED: f64 = 1.15;
+
+/// What sheets of samples, scores, the journal and files on their way to the disk take: measured on
+/// small networks.
+const OBSERVING: u64 = 9 << 20;
 
 /// What a run will take.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,18 +111,29 @@ pub fn measure_memory(resolved: &Resolved, device: &Device) -> Result<Option<Mem
     let Some(held) = resident_bytes().filter(|_| is_counted) else {
         return Ok(None);
     };
-    let mut peaks = [0.0; PROBES.len()];
-    for (peak, batch) in peaks.iter_mut().zip(PROBES) {
+    let probe = |batch: usize| -> Result<f64, TrainError> {
         let mut stepper = Stepper::new(&in_one_part(recipe, batch), device)?;
         let images = noise(recipe.data.image, batch, device);
+        let mut peak = 0;
         for _ in 0..PROBE_STEPS {
             allocator::reset_peak();
             stepper.step(&images);
+            peak = allocator::peak_bytes().saturating_sub(before);
         }
-        *peak = allocator::peak_bytes().saturating_sub(before) as f64;
+        Ok(peak as f64)
+    };
+    let free = available_memory().unwrap_or(u64::MAX) as f64;
+    let [mut small, mut larger] = PROBES;
+    let mut peaks = [probe(small)?, probe(larger)?];
+    // Small batches take the kernels' room for large ones, so the line is too steep at first: what
+    // it leaves room for is tried, up to a fourth of the part, and the line drawn anew.
+    let largest = (part / 4).min(LARGEST_PROBE);
+    while larger * 2 <= largest && held as f64 + 2.0 * peaks[1] * HELD_FOR_USED < free {
+        (small, larger) = (larger, larger * 2);
+        peaks = [peaks[1], probe(larger)?];
     }
-    let slope = (peaks[1] - peaks[0]).max(0.0) / (PROBES[1] - PROBES[0]) as f64;
-    let constant = (peaks[0] - slope * PROBES[0] as f64).max(0.0);
+    let slope = (peaks[1] - peaks[0]).max(0.0) / (larger - small) as f64;
+    let constant = (peaks[0] - slope * small as f64).max(0.0);
     let training = Selection::new(images.source().as_ref(), Split::Train)?;
     let set = (training.len() * recipe.data.image.samples()) as u64;
     let cache = match images.source().is_in_memory() {
@@ -125,7 +142,7 @@ pub fn measure_memory(resolved: &Resolved, device: &Device) -> Result<Option<Mem
     };
     let batches = (recipe.training.batch * recipe.data.image.samples() * 8) as u64;
     Ok(Some(Memory {
-        fixed: (held + cache + batches) as f64 + constant * HELD_FOR_USED,
+        fixed: (held + cache + batches + OBSERVING) as f64 + constant * HELD_FOR_USED,
         of_an_image: slope * HELD_FOR_USED,
         part,
     }))
