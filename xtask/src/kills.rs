@@ -84,7 +84,15 @@ pub(crate) fn run(arguments: &Kills) -> Result<(), Box<dyn Error>> {
             for _ in 0..if twice { 2 } else { 1 } {
                 // Every third kill waits for a checkpoint that is being written.
                 let amid_writing = tally.kills % 3 == 2;
-                trainer.kill(&path, &mut moments, amid_writing, &mut tally)?;
+                if !trainer.kill(&path, &mut moments, amid_writing, &mut tally)? {
+                    break;
+                }
+            }
+            if newest_checkpoint(&path)? >= arguments.steps * BATCH {
+                // It was faster than we: this round does not count.
+                std::fs::remove_dir_all(&path)?;
+                round += 1;
+                continue;
             }
             finish(trainer.start(&path, 1 + round % 2)?)?;
             note_resumption(&path, &mut tally)?;
@@ -134,14 +142,15 @@ impl Trainer<'_> {
         Ok(command.spawn()?)
     }
 
-    /// Trains until some moment after a checkpoint that was not there before, then kills.
+    /// Trains until some moment after a checkpoint that was not there before, then kills; whether
+    /// that was before the last checkpoint.
     fn kill(
         &self,
         path: &Path,
         moments: &mut Stream,
         amid_writing: bool,
         tally: &mut Tally,
-    ) -> Result<(), Box<dyn Error>> {
+    ) -> Result<bool, Box<dyn Error>> {
         let last = self.steps / SAVED_EVERY;
         let before = newest_checkpoint(path)? / (SAVED_EVERY * BATCH);
         // Two checkpoints are left for what comes after.
@@ -160,7 +169,12 @@ impl Trainer<'_> {
             std::thread::sleep(Duration::from_millis(1));
         }
         if amid_writing {
-            while !is_writing(path)? && child.try_wait()?.is_none() {
+            // One that is missed is waited for no longer than the one after it.
+            let missed = (goal + 2) * SAVED_EVERY * BATCH;
+            while !is_writing(path)?
+                && newest_checkpoint(path)? < missed
+                && child.try_wait()?.is_none()
+            {
                 std::hint::spin_loop();
             }
         } else {
@@ -171,7 +185,7 @@ impl Trainer<'_> {
         let is_over = newest_checkpoint(path)? >= self.steps * BATCH
             || matches!(History::read(&RunDir::open(path)?)?.ending, Ending::Done(_));
         if is_over {
-            return Err("the run was over before it was killed; give it more steps".into());
+            return Ok(false);
         }
         tally.kills += 1;
         let writing = is_writing(path)?;
@@ -186,7 +200,7 @@ impl Trainer<'_> {
                 ""
             }
         );
-        Ok(())
+        Ok(true)
     }
 }
 

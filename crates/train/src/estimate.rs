@@ -140,10 +140,11 @@ pub fn measure_memory(resolved: &Resolved, device: &Device) -> Result<Option<Mem
         true => 0,
         false => set.min(recipe.data.cache.bytes()),
     };
-    let batches = (recipe.training.batch * recipe.data.image.samples() * 8) as u64;
+    // A byte each in up to eight batches that the loader holds ready, for every part of a step.
+    let waiting = (8 * recipe.data.image.samples() * recipe.training.accumulate) as f64;
     Ok(Some(Memory {
-        fixed: (held + cache + batches + OBSERVING) as f64 + constant * HELD_FOR_USED,
-        of_an_image: slope * HELD_FOR_USED,
+        fixed: (held + cache + OBSERVING) as f64 + constant * HELD_FOR_USED,
+        of_an_image: slope * HELD_FOR_USED + waiting,
         part,
     }))
 }

@@ -58,7 +58,9 @@ fn weights(path: &Path) -> BTreeMap<String, TensorData> {
 fn difference(one: &Path, other: &Path, begin: &Path) -> f64 {
     let [one, other, begin] = [one, other, begin].map(weights);
     let (mut apart, mut moved) = (0.0f64, 0.0f64);
-    for (name, values) in &one {
+    // Running statistics move far more than weights, and would hide what those do.
+    let weights = one.iter().filter(|(name, _)| !name.contains("running_"));
+    for (name, values) in weights {
         let values = values.iter::<f64>();
         let others = other[name].iter::<f64>().zip(begin[name].iter::<f64>());
         for (value, (other, begin)) in values.zip(others) {

@@ -8,7 +8,7 @@ use crate::checkpoint::{self, Position};
 use crate::evaluation::Evaluator;
 use crate::event::{Done, Event, Interrupted, Score, Start, Warning};
 use crate::health::Health;
-use crate::recipe::{Objective, Recipe, RecipeError, Resolved, Transfer};
+use crate::recipe::{Objective, Recipe, Resolved, Transfer};
 use crate::trainee::{Setting, Trainee};
 use crate::transfer;
 use crate::window::Window;
@@ -125,7 +125,7 @@ impl<'a> Fit<'a> {
         collective: Arc<dyn Collective>,
     ) -> Result<Self, TrainError> {
         let Resolved { recipe, images } = resolved;
-        check_shares(&recipe, collective.as_ref())?;
+        recipe.check_ranks(collective.ranks())?;
         let source = images.source();
         let training = Selection::new(source.as_ref(), Split::Train)?;
         let held_out = Selection::new(source.as_ref(), Split::HeldOut).ok();
@@ -389,16 +389,6 @@ fn begin_with(
 /// Updates that were left out, by all optimizers together.
 fn skipped(trainee: &Trainee) -> u64 {
     trainee.counts().iter().map(|counts| counts.skipped).sum()
-}
-
-/// Refuses batches that cannot be spread evenly.
-fn check_shares(recipe: &Recipe, collective: &dyn Collective) -> Result<(), TrainError> {
-    let parts = recipe.training.accumulate * collective.ranks();
-    let batch = recipe.training.batch;
-    if batch.is_multiple_of(parts) {
-        return Ok(());
-    }
-    Err(RecipeError::Parts { batch, parts }.into())
 }
 
 /// Watches a run on these images; some of them show how varied they are.

@@ -218,6 +218,19 @@ impl Recipe {
         self.training.images.div_ceil(self.training.batch as u64)
     }
 
+    /// Refuses a batch that cannot be spread evenly over so many ranks.
+    ///
+    /// # Errors
+    /// [`RecipeError::Parts`].
+    pub fn check_ranks(&self, ranks: usize) -> Result<(), RecipeError> {
+        let parts = self.training.accumulate * ranks;
+        let batch = self.training.batch;
+        match batch.is_multiple_of(parts) {
+            true => Ok(()),
+            false => Err(RecipeError::Parts { batch, parts }),
+        }
+    }
+
     /// The recipe as TOML; reading it back gives the same recipe.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a recipe has no keys that are not strings")

@@ -154,6 +154,7 @@ fn train(arguments: &Arguments, ranks: &Ranks, console: &Console) -> Result<(), 
         console.object(&Event::Done(done.clone()))?;
         return tell_done(&done, &recipe, run, console);
     }
+    recipe.check_ranks(ranks.count())?;
     memory::refuse_too_much(&resolved, &device, ranks.workers())?;
     let stop = interrupt::on_ctrl_c()?;
     let Some(collective) = ranks.followed() else {

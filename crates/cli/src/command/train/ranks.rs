@@ -68,6 +68,11 @@ impl Ranks {
         self.workers
     }
 
+    /// Ranks in all.
+    pub(super) fn count(&self) -> usize {
+        self.workers * self.processes().ranks()
+    }
+
     /// Whether this process reports, evaluates and writes.
     pub(super) fn is_first(&self) -> bool {
         self.processes().rank() == 0
