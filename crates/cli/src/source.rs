@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use trompe::{Pixels, Session};
 use trompe_data::{DataError, Format, OpenOptions, Prepared, Selection, Split, open};
-use trompe_images::{Crop, Filter};
+use trompe_images::{Crop, DecodeOptions, Filter};
 use trompe_train::DataRecipe;
 
 use crate::console::Console;
@@ -88,9 +88,14 @@ impl SourceArguments {
             }
         };
         let options = OpenOptions {
-            format: match &self.data_format {
-                Some(name) => Some(name.parse::<Format>()?),
-                None => None,
+            format: match (&self.data_format, &own) {
+                (Some(name), _) => Some(name.parse::<Format>()?),
+                (None, Some(own)) if own.source == locator => own.format,
+                (None, _) => None,
+            },
+            decoding: DecodeOptions {
+                alpha: own.as_ref().map(|own| own.alpha).unwrap_or_default(),
+                ..DecodeOptions::default()
             },
             ..OpenOptions::default()
         };

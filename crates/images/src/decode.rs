@@ -14,7 +14,7 @@ use crate::{Channels, ImageError, ImageSpec, Pixels};
 
 /// What becomes of opacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String", into = "String")]
 pub enum Alpha {
     /// The picture is put in front of a colour.
     Composite([u8; 3]),
@@ -27,6 +27,20 @@ pub enum Alpha {
 impl Default for Alpha {
     fn default() -> Self {
         Alpha::Composite([255; 3])
+    }
+}
+
+impl TryFrom<String> for Alpha {
+    type Error = ImageError;
+
+    fn try_from(name: String) -> Result<Self, ImageError> {
+        name.parse()
+    }
+}
+
+impl From<Alpha> for String {
+    fn from(alpha: Alpha) -> Self {
+        alpha.to_string()
     }
 }
 

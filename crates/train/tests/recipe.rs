@@ -1,6 +1,7 @@
 //! What users type, and what it means.
 
 use std::path::{Path, PathBuf};
+use trompe_images::{Alpha, Channels, ImageSpec, Pixels, encode_png};
 use trompe_models::{ModelConfig, VaeNetwork};
 use trompe_train::{PRESETS, Recipe, RecipeBuilder, RecipeError};
 
@@ -45,6 +46,36 @@ fn a_printed_recipe_trains_the_same_run() {
         let path = file(folder.path(), &recipe.to_toml());
         assert_eq!(resolve(RecipeBuilder::file(&path).unwrap()), recipe);
     }
+}
+
+#[test]
+fn format_and_opacity_are_chosen_before_the_source_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let glass = Pixels::filled(ImageSpec::new(16, 16, Channels::Rgba), 100);
+    let png = encode_png(&glass, &[]).unwrap();
+    std::fs::write(folder.path().join("glass.png"), png).unwrap();
+    let source = toml::Value::from(folder.path().to_str().unwrap()).to_string();
+    let with = |key: &str, value: &str| {
+        preset("vae")
+            .set("--data", "data.source", &source)
+            .set("--set", key, value)
+    };
+    let kept = resolve(with("data.alpha", "\"keep\""));
+    assert_eq!(kept.data.image.channels, Channels::Rgba);
+    let drawn = resolve(with("data.alpha", "\"composite:black\""));
+    assert_eq!(drawn.data.image.channels, Channels::Rgb);
+    assert_eq!(drawn.data.alpha, Alpha::Composite([0; 3]));
+    let printed = file(folder.path(), &drawn.to_toml());
+    assert_eq!(resolve(RecipeBuilder::file(&printed).unwrap()), drawn);
+    for (key, value, remedy) in [
+        ("data.alpha", "\"glass\"", "composite"),
+        ("data.format", "\"tarball\"", "parquet"),
+    ] {
+        let error = refused(with(key, value)).to_string();
+        assert!(error.contains(key) && error.contains(remedy), "{error}");
+    }
+    // It holds no arrays.
+    refused(with("data.format", "\"numpy\""));
 }
 
 #[test]

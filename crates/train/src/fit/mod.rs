@@ -137,6 +137,7 @@ impl<'a> Fit<'a> {
             seed: recipe.seed,
             sampling: recipe.data.sampling,
             flip: recipe.data.flip,
+            roll: recipe.data.roll,
             spec: Some(recipe.data.image),
             crop: recipe.data.crop,
             filter: recipe.data.filter,

@@ -5,11 +5,13 @@ use crate::recipe::layers::{Layer, Origin, nearest, overlay, unknown_key};
 use crate::recipe::presets::{self, DEFAULTS};
 use crate::recipe::{BestBy, DataRecipe, Objective, Recipe, RecipeError, Training};
 use burn::tensor::Device;
+use miette::Diagnostic;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use toml::{Table, Value};
-use trompe_data::{LabelChoice, OpenOptions, Prepared, Source, open};
-use trompe_images::ImageSpec;
+use trompe_data::{Format, LabelChoice, OpenOptions, Prepared, Source, open};
+use trompe_images::{Alpha, DecodeOptions, ImageSpec};
 use trompe_layers::Init;
 use trompe_models::{Likelihood, ModelConfig, VaeConfig};
 use trompe_snapshots::Snapshot;
@@ -152,9 +154,15 @@ impl RecipeBuilder {
             Some("none") => LabelChoice::None,
             _ => LabelChoice::Auto,
         };
+        let format = self.parsed::<Format>(&merged, "data.format")?;
+        let alpha = self.parsed::<Alpha>(&merged, "data.alpha")?;
         let options = OpenOptions {
             labels,
-            ..OpenOptions::default()
+            format,
+            decoding: DecodeOptions {
+                alpha: alpha.unwrap_or_default(),
+                ..DecodeOptions::default()
+            },
         };
         let source: Arc<dyn Source> = Arc::from(open(&locator, &options)?);
         let image = self.image(&merged, source.as_ref())?;
@@ -177,6 +185,22 @@ impl RecipeBuilder {
         let images = Prepared::new(source, image, crop, filter)?;
         self.refuse_other_levels(&recipe, images.levels().count())?;
         Ok(Resolved { recipe, images })
+    }
+
+    /// The value at `path`, which is needed before the recipe is complete.
+    fn parsed<T>(&self, merged: &Table, path: &str) -> Result<Option<T>, RecipeError>
+    where
+        T: FromStr<Err: Diagnostic>,
+    {
+        let Some(text) = lookup(merged, path).and_then(Value::as_str) else {
+            return Ok(None);
+        };
+        text.parse().map(Some).map_err(|error: T::Err| {
+            let help = error
+                .help()
+                .map_or(String::new(), |help| format!("; {help}"));
+            self.value_error(path, &format!("`{path}`: {error}{help}"))
+        })
     }
 
     /// All layers in one table; with an image, also what depends on its size.

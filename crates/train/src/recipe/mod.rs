@@ -21,8 +21,8 @@ pub use presets::{PRESETS, Preset};
 
 use crate::schedule::Schedule;
 use serde::{Deserialize, Serialize};
-use trompe_data::{LabelChoice, Sampling};
-use trompe_images::{Crop, Filter, ImageSpec};
+use trompe_data::{Format, LabelChoice, Sampling};
+use trompe_images::{Alpha, Crop, Filter, ImageSpec};
 use trompe_models::ModelConfig;
 
 /// A resolved recipe.
@@ -70,6 +70,12 @@ pub struct DataRecipe {
     pub crop: Crop,
     /// How they are resized.
     pub filter: Filter,
+    /// The format of the source, where it is not to be detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// What becomes of opacity.
+    #[serde(default)]
+    pub alpha: Alpha,
     /// Whether labels of the source are used.
     pub labels: LabelChoice,
     /// Where decoded images are kept.
@@ -78,6 +84,9 @@ pub struct DataRecipe {
     pub sampling: Sampling,
     /// Whether each image is flipped left to right half of the time.
     pub flip: bool,
+    /// Whether each image is turned sideways by a random angle, for panoramas whose edges meet.
+    #[serde(default)]
+    pub roll: bool,
 }
 
 /// What the networks minimise.

@@ -82,6 +82,12 @@ pub(crate) struct Arguments {
     /// What happens to images of another shape: center, random, pad, letterbox, none
     #[arg(long, value_name = "MODE")]
     crop: Option<String>,
+    /// The set's format, where it is not to be detected: folder, zip, tar, idx, cifar, numpy, parquet
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// What becomes of opacity: composite:COLOR, drop, keep
+    #[arg(long, value_name = "POLICY")]
+    alpha: Option<String>,
     /// Whether labels of the images are used: auto, none
     #[arg(long, value_name = "CHOICE")]
     labels: Option<String>,
@@ -277,6 +283,8 @@ impl Arguments {
             ("--data", "data.source", text(&self.data)),
             ("--size", "data.size", number(self.size.map(u64::from))),
             ("--crop", "data.crop", text(&self.crop)),
+            ("--format", "data.format", text(&self.format)),
+            ("--alpha", "data.alpha", text(&self.alpha)),
             ("--labels", "data.labels", text(&self.labels)),
             ("--cache", "data.cache", text(&self.cache)),
             ("--seed", "seed", number(self.seed)),
