@@ -355,7 +355,7 @@ impl Machine<'_> {
         };
         let arguments = self.items(arguments).map(<[_]>::to_vec).unwrap_or_default();
         let made = match (module.as_str(), name.as_str()) {
-            ("collections", "OrderedDict") => Some(Object::Dictionary(Vec::new())),
+            ("collections", "OrderedDict") => self.dictionary(&arguments),
             ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => self.tensor(&arguments),
             ("torch._utils", "_rebuild_parameter") => {
                 arguments.first().map(|&place| self.objects[place].clone())
@@ -371,8 +371,23 @@ impl Machine<'_> {
                 self.push(object);
                 Ok(())
             }
-            _ => damaged("a tensor is described without its parts"),
+            _ => damaged("a tensor or a dictionary is described without its parts"),
         }
+    }
+
+    /// Empty, or from a list of pairs: so Python 2 wrote it, in which the older files were made.
+    fn dictionary(&self, arguments: &[Place]) -> Option<Object> {
+        let Some(&list) = arguments.first() else {
+            return Some(Object::Dictionary(Vec::new()));
+        };
+        let pairs = self
+            .items(list)?
+            .iter()
+            .map(|&pair| match self.items(pair)? {
+                &[key, value] => Some((key, value)),
+                _ => None,
+            });
+        pairs.collect::<Option<_>>().map(Object::Dictionary)
     }
 
     /// From storage, offset, shape and strides.

@@ -76,6 +76,24 @@ fn every_flipped_bit_is_survived() {
     }
 }
 
+/// As in the published files of LPIPS.
+#[test]
+fn dictionaries_of_python_2_are_understood() {
+    let pickle = [
+        b"\x80\x02ccollections\nOrderedDict\n](](U\x01a".as_slice(),
+        b"ctorch._utils\n_rebuild_tensor\n(",
+        b"(U\x07storagectorch.cuda\nFloatStorage\nU\x017U\x06cuda:0K\x01tQ",
+        b"K\x00(K\x01t(K\x01ttR",
+        b"ee\x85R.",
+    ]
+    .concat();
+    let tensors = pickle::read(&pickle).unwrap().tensors().unwrap();
+    assert_eq!(tensors.len(), 1);
+    let (name, tensor) = &tensors[0];
+    assert_eq!((name.as_str(), tensor.storage.key.as_str()), ("a", "7"));
+    assert_eq!(tensor.shape, [1]);
+}
+
 fn refusal(pickle: &[u8]) -> String {
     match pickle::read(pickle).and_then(|pickle| pickle.tensors()) {
         Ok(tensors) => panic!("believed: {tensors:?}"),
