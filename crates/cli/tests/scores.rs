@@ -12,7 +12,7 @@ fn trompe(folder: &Path, line: &str) -> (Option<i32>, String, String) {
         .args(line.split_whitespace())
         .current_dir(folder)
         // No weights that happen to lie on this machine.
-        .env("XDG_CACHE_HOME", folder)
+        .env("TROMPE_CACHE", folder)
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -126,7 +126,7 @@ fn weights_are_the_published_ones_or_refused() {
     .unwrap();
     let line = "compare builtin:digits builtin:digits -n 20";
     for (more, hint) in [
-        ("--metrics fid", "pt_inception-2015-12-05-6726825d.pth"),
+        ("--metrics fid", "weights fetch inception"),
         ("--metrics precision --features vgg16", "vgg16-397923af.pth"),
         ("--weights small.pth", "no network that is used here"),
         ("--weights half.pth", "cut short"),

@@ -68,35 +68,49 @@ pub fn ssim(original: &Pixels, other: &Pixels) -> f64 {
     assert_eq!(original.spec(), other.spec());
     let (width, height) = (original.width() as usize, original.height() as usize);
     let count = original.channels().count();
-    let odd = |side: usize| side - (side + 1) % 2;
-    let window = WINDOW.min(odd(width.min(height)));
-    let weights = gaussian(window);
-
-    let (mut sum, mut places) = (0.0, 0);
-    for channel in 0..count {
+    let of_channel = |channel: usize| {
         let plane = |image: &Pixels| -> Vec<f64> {
             let samples = image.bytes().iter().skip(channel).step_by(count);
             samples.map(|&byte| f64::from(byte)).collect()
         };
-        let (a, b) = (plane(original), plane(other));
-        for top in 0..=height - window {
-            for left in 0..=width - window {
-                sum += similarity(&a, &b, width, (top, left), &weights);
-                places += 1;
-            }
-        }
-    }
-    sum / f64::from(places)
+        contrast_and_similarity(&plane(original), &plane(other), width, height).1
+    };
+    (0..count).map(of_channel).sum::<f64>() / count as f64
 }
 
-/// The index of one window (Wang et al., equation 13).
+/// Means over all places of the window: of contrast and structure alone, and of the whole index.
+pub(crate) fn contrast_and_similarity(
+    a: &[f64],
+    b: &[f64],
+    width: usize,
+    height: usize,
+) -> (f64, f64) {
+    let odd = |side: usize| side - (side + 1) % 2;
+    let weights = gaussian(WINDOW.min(odd(width.min(height))));
+    let (mut contrasts, mut similarities, mut places) = (0.0, 0.0, 0);
+    for top in 0..=height - weights.len() {
+        for left in 0..=width - weights.len() {
+            let (brightness, contrast) = similarity(a, b, width, (top, left), &weights);
+            contrasts += contrast;
+            similarities += brightness * contrast;
+            places += 1;
+        }
+    }
+    (
+        contrasts / f64::from(places),
+        similarities / f64::from(places),
+    )
+}
+
+/// The index of one window (Wang et al., equation 13) in two factors: brightness, and contrast with
+/// structure.
 fn similarity(
     a: &[f64],
     b: &[f64],
     width: usize,
     (top, left): (usize, usize),
     weights: &[f64],
-) -> f64 {
+) -> (f64, f64) {
     const C1: f64 = (0.01 * 255.0) * (0.01 * 255.0);
     const C2: f64 = (0.03 * 255.0) * (0.03 * 255.0);
     let (mut mean_a, mut mean_b) = (0.0, 0.0);
@@ -115,8 +129,8 @@ fn similarity(
     }
     let variances = square_a - mean_a * mean_a + square_b - mean_b * mean_b;
     let covariance = product - mean_a * mean_b;
-    (2.0 * mean_a * mean_b + C1) * (2.0 * covariance + C2)
-        / ((mean_a * mean_a + mean_b * mean_b + C1) * (variances + C2))
+    let brightness = (2.0 * mean_a * mean_b + C1) / (mean_a * mean_a + mean_b * mean_b + C1);
+    (brightness, (2.0 * covariance + C2) / (variances + C2))
 }
 
 /// Weights of one side of the window, summing to 1.

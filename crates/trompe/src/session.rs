@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use trompe_images::{ImageSpec, Pixels, Scale};
+use trompe_images::{ImageSpec, Pixels, Scale, ValueRange};
 use trompe_latent::{Ends, Sensitivity, path, sample, traverse};
 use trompe_layers::{Boundary, Pass};
 use trompe_models::{Autoencoder, Generator, Model, ModelConfig, Vae, to_pixels, to_tensor};
@@ -109,6 +109,26 @@ impl Session {
     pub fn decode(&self, latents: &[Vec<f32>]) -> Result<Vec<Pixels>, Error> {
         let range = self.description.model.value_range();
         self.draw(latents, |images| to_pixels(images, self.image(), range))
+    }
+
+    /// The image of each latent as numbers in [-1, 1], not rounded to bytes: for measuring differences
+    /// that are smaller.
+    ///
+    /// # Shapes
+    /// - returns: for each latent `[height, width, channels]`
+    ///
+    /// # Errors
+    /// [`Error::LatentLength`], [`Error::NotFinite`].
+    pub fn decode_values(&self, latents: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, Error> {
+        let is_unit = self.description.model.value_range() == ValueRange::Unit;
+        self.draw(latents, |images| {
+            let images = images.permute([0, 2, 3, 1]);
+            let values = rows(images.flatten(1, 3), self.image().samples());
+            let signed = |value: f32| if is_unit { 2.0 * value - 1.0 } else { value };
+            values
+                .map(|values| values.into_iter().map(signed).collect())
+                .collect()
+        })
     }
 
     /// The latent of each image: the mean of its posterior.

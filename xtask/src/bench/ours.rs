@@ -6,7 +6,8 @@ use serde_json::json;
 use std::error::Error;
 use std::io::BufRead;
 use std::time::Instant;
-use trompe_layers::{Init, Pass};
+use trompe_layers::{Init, Misfit, Pass};
+use trompe_models::judge::{Inception, InceptionTap, Weights};
 use trompe_models::{Generator, Model};
 use trompe_random::Stream;
 use trompe_train::{RecipeBuilder, Stepper};
@@ -87,7 +88,7 @@ pub(crate) fn steps() -> impl Iterator<Item = &'static str> {
     TRAINING
         .iter()
         .map(|training| training.step)
-        .chain(["dcgan64-generate"])
+        .chain(["dcgan64-generate", "inception"])
 }
 
 pub(crate) fn run(arguments: &Ours) -> Result<(), Box<dyn Error>> {
@@ -168,6 +169,16 @@ fn build(name: &str) -> Result<(Step, usize), Box<dyn Error>> {
         };
         return Ok((Box::new(step), 64));
     }
+    if name == "inception" {
+        let network =
+            Inception::new(&mut RandomWeights, &device).map_err(|misfit| format!("{misfit:?}"))?;
+        let images = uniform::<4>([32, 299, 299, 3], &device).permute([0, 3, 1, 2]);
+        let step = move || {
+            let features = network.features(images.clone(), InceptionTap::D2048);
+            std::hint::black_box(features);
+        };
+        return Ok((Box::new(step), 32));
+    }
     let training = TRAINING
         .iter()
         .find(|training| training.step == name)
@@ -195,6 +206,25 @@ fn build(name: &str) -> Result<(Step, usize), Box<dyn Error>> {
         std::hint::black_box(stepper.step(&images));
     };
     Ok((Box::new(step), batch))
+}
+
+/// Weights that keep the size of what passes through all layers.
+struct RandomWeights;
+
+impl Weights for RandomWeights {
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Misfit> {
+        let count = shape.iter().product();
+        let mut stream = Stream::new(0, name);
+        let fan_in: usize = shape.iter().skip(1).product();
+        let deviation = (2.0 / fan_in as f32).sqrt();
+        Ok(match name {
+            _ if shape.len() > 1 => (0..count)
+                .map(|_| deviation * stream.normal_f32())
+                .collect(),
+            _ if name.ends_with("weight") || name.ends_with("running_var") => vec![1.0; count],
+            _ => vec![0.0; count],
+        })
+    }
 }
 
 fn uniform<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {

@@ -1,15 +1,18 @@
 //! `trompe compare`: how far one set of images is from another.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
-use trompe::DeviceName;
-use trompe_data::{Format, OpenOptions, Split};
+use serde_json::{Map, Value, json};
+use trompe::{DeviceName, write_atomically};
+use trompe_data::{DataError, Format, OpenOptions, Split};
 use trompe_images::Channels;
+use trompe_metrics::{Gaussian, frechet_distance};
 
 use crate::console::Console;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::scoring::{
-    self, Canvas, FeatureArguments, ImageSet, Judges, SetScore, Shelf, TableArguments,
+    self, Canvas, FeatureArguments, ImageSet, Judges, Pairs, ScoreName, Shelf, TableArguments,
 };
 use crate::source::SplitName;
 
@@ -27,7 +30,8 @@ use crate::source::SplitName;
                   trompe compare photos generated --metrics fid,kid --protocol clean --weights inception.pth"
 )]
 pub(crate) struct Arguments {
-    /// The reference: real images
+    /// The reference: real images, or their statistics (`.npz` with `mu` and `sigma`, as pytorch-fid
+    /// keeps them)
     #[arg(value_name = "A")]
     reference: String,
     /// The images to judge
@@ -35,7 +39,7 @@ pub(crate) struct Arguments {
     judged: String,
     /// Which scores; without it, all whose networks are there
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
-    metrics: Vec<SetScore>,
+    metrics: Vec<ScoreName>,
     #[command(flatten)]
     features: FeatureArguments,
     /// Which part of both sets
@@ -58,6 +62,9 @@ pub(crate) struct Arguments {
     device: DeviceName,
     #[command(flatten)]
     table: TableArguments,
+    /// Also keep mean and covariance of A's features, as pytorch-fid does
+    #[arg(long, value_name = "FILE.npz")]
+    save_statistics: Option<PathBuf>,
 }
 
 /// The names of [`Channels`] that images can be brought to.
@@ -88,6 +95,9 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     let most = arguments
         .number
         .map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    if let Some(statistics) = statistics(&arguments.reference)? {
+        return compare_with(&statistics, arguments, &options, canvas, console);
+    }
     let open = |locator| ImageSet::open(locator, &options, split, most, canvas);
     let (reference, judged) = (open(&arguments.reference)?, open(&arguments.judged)?);
 
@@ -97,12 +107,58 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         true => scoring::usual(&shelf),
         false => arguments.metrics.clone(),
     };
+    let unfit = wanted.iter().find(|score| {
+        matches!(
+            score,
+            ScoreName::NegativeElbo | ScoreName::Memorisation | ScoreName::Ppl
+        )
+    });
+    if unfit.is_some() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "the negative ELBO, memorisation and path length are scores of a model",
+            "`trompe evaluate MODEL` measures them",
+        ));
+    }
     let read = || reference.portions(console);
     let judges = Judges::open(&wanted, &arguments.features, &mut shelf, &device, read)?;
     let mut spec = None;
-    let real = judges.measure(reference.len(), reference.alike(canvas, &mut spec, console))?;
-    let other = judges.measure(judged.len(), judged.alike(canvas, &mut spec, console))?;
-    let scores = judges.scores(&real, &other)?;
+    let mut scores = Map::new();
+    if !judges.is_empty() {
+        let real = judges.measure(reference.len(), reference.alike(canvas, &mut spec, console))?;
+        let other = judges.measure(judged.len(), judged.alike(canvas, &mut spec, console))?;
+        scores = judges.scores(&real, &other)?;
+        if let (Some(path), Some(sample)) = (&arguments.save_statistics, real.sample()) {
+            let statistics = sample.moments().gaussian()?.to_npz();
+            write_atomically(path, |file| file.write_all(&statistics))?;
+            console.say(format_args!("wrote `{}`", path.display()));
+        }
+    }
+    if wanted.contains(&ScoreName::Swd) {
+        let left = scoring::first_images(reference.alike(canvas, &mut spec, console))?;
+        let right = scoring::first_images(judged.alike(canvas, &mut spec, console))?;
+        scores.insert(
+            "swd".to_owned(),
+            scoring::sliced_wasserstein(&left, &right)?,
+        );
+    }
+    let mut pairs = Pairs::new(&wanted, &mut shelf, &device)?;
+    if !pairs.is_empty() {
+        let (left, right) = (reference.len(), judged.len());
+        if left != right {
+            return Err(Failure::new(
+                Exit::Data,
+                format!("{left} images cannot be compared pair by pair with {right}"),
+                "image by image, B must show what A shows; `-n` takes the first so many of both",
+            ));
+        }
+        let other = &mut spec.clone();
+        let others = judged.alike(canvas, other, console);
+        for (left, right) in reference.alike(canvas, &mut spec, console).zip(others) {
+            pairs.add(&left?, &right?)?;
+        }
+        scores.extend(pairs.scores());
+    }
 
     let title = format!("`{}` against `{}`", arguments.judged, arguments.reference);
     scoring::tell(&arguments.table, &title, &scores, console)?;
@@ -112,5 +168,80 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         "reference": arguments.reference,
         "judged": arguments.judged,
         "split": split.to_string(),
+    }))
+}
+
+/// The statistics in a file, if that is what it holds.
+fn statistics(locator: &str) -> Result<Option<Gaussian>, Failure> {
+    let path = Path::new(locator);
+    let is_archive = path.extension().is_some_and(|ending| ending == "npz") && path.is_file();
+    // Statistics of the features of this crate are smaller than most sets of images.
+    let is_small = path.metadata().is_ok_and(|about| about.len() < 1 << 30);
+    if !is_archive || !is_small {
+        return Ok(None);
+    }
+    let file = std::fs::read(path).map_err(|source| DataError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    match Gaussian::is_in(&file) {
+        true => Ok(Some(Gaussian::from_npz(&file)?)),
+        false => Ok(None),
+    }
+}
+
+/// The Fréchet distance of images from statistics that were kept.
+fn compare_with(
+    statistics: &Gaussian,
+    arguments: &Arguments,
+    options: &OpenOptions,
+    canvas: Canvas,
+    console: &Console,
+) -> Result<(), Failure> {
+    let wanted = match arguments.metrics.as_slice() {
+        [] | [ScoreName::Fid] => vec![ScoreName::Fid],
+        [ScoreName::Frechet] => vec![ScoreName::Frechet],
+        _ => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "statistics say nothing about single images",
+                "with statistics for A, ask for `--metrics fid` or `--metrics frechet`",
+            ));
+        }
+    };
+    let most = arguments
+        .number
+        .map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    let split = arguments.split.into();
+    let judged = ImageSet::open(&arguments.judged, options, split, most, canvas)?;
+    let mut shelf = Shelf::open(&arguments.features.weights)?;
+    let device = arguments.device.open()?;
+    let read = || judged.portions(console);
+    let judges = Judges::open(&wanted, &arguments.features, &mut shelf, &device, read)?;
+    let seen = judges.measure(judged.len(), judged.alike(canvas, &mut None, console))?;
+    let mut scores = Map::new();
+    if let Some(sample) = seen.sample() {
+        let value = frechet_distance(statistics, &sample.moments().gaussian()?)?;
+        let name = if sample.provenance().is_fid() {
+            "fid"
+        } else {
+            "frechet"
+        };
+        let mut score = json!({"value": value, "n_generated": sample.count()});
+        if let (Value::Object(score), Value::Object(about)) =
+            (&mut score, json!(sample.provenance()))
+        {
+            score.extend(about);
+        }
+        scores.insert(name.to_owned(), score);
+    }
+    let title = format!("`{}` against `{}`", arguments.judged, arguments.reference);
+    scoring::tell(&arguments.table, &title, &scores, console)?;
+    console.say("whether A's statistics are of the same network and protocol, nobody can tell");
+    scoring::warn(&scores, console);
+    console.object(&json!({
+        "scores": Value::Object(scores),
+        "reference": arguments.reference,
+        "judged": arguments.judged,
     }))
 }

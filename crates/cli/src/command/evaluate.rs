@@ -1,18 +1,20 @@
 //! `trompe evaluate`: scores of a model.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Map, Value, json};
-use trompe::Session;
-use trompe_data::Split;
+use trompe::{ImageSpec, Session, slerp};
+use trompe_data::{Selection, Split};
 use trompe_images::{Pixels, Scale};
-use trompe_metrics::{Fidelity, NegativeElbo, negative_elbo};
+use trompe_metrics::{NegativeElbo, PATH_STEP, Sample, memorisation, negative_elbo, path_length};
 use trompe_models::{Model, to_tensor};
+use trompe_random::Stream;
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::model::ModelArguments;
 use crate::scoring::{
-    self, FeatureArguments, ImageSet, Judges, Progress, SetScore, Shelf, TableArguments,
+    self, FeatureArguments, ImageSet, Judges, Measured, Pairs, Progress, ScoreName, Shelf,
+    TableArguments,
 };
 use crate::source::{Images, SourceArguments};
 
@@ -39,7 +41,7 @@ pub(crate) struct Arguments {
     images: SourceArguments,
     /// Which scores; without it, all that the model can be given
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
-    metrics: Vec<Metric>,
+    metrics: Vec<ScoreName>,
     #[command(flatten)]
     features: FeatureArguments,
     /// Latents drawn for each image to estimate the negative ELBO
@@ -47,59 +49,6 @@ pub(crate) struct Arguments {
     draws: u32,
     #[command(flatten)]
     table: TableArguments,
-}
-
-/// The scores that can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Metric {
-    /// What a VAE minimises: reconstruction and divergence, in nats an image
-    #[value(alias = "negative_elbo")]
-    NegativeElbo,
-    /// Nearness of reconstructions in dB
-    Psnr,
-    /// Structural similarity of reconstructions
-    Ssim,
-    /// Fréchet distance of the features of Inception, as published; lower is better
-    Fid,
-    /// Kernel distance of the same features; lower is better
-    Kid,
-    /// Certainty and variety of the classes that Inception sees; higher is better
-    InceptionScore,
-    /// Fréchet distance of the features' normal distributions; lower is better
-    Frechet,
-    /// Kernel distance (squared MMD) of the features; lower is better
-    Kernel,
-    /// Share of generated images that lie among real ones
-    Precision,
-    /// Share of real images that lie among generated ones
-    Recall,
-    /// How densely real images surround generated ones; 1 is natural
-    Density,
-    /// Share of real images with a generated one beside them
-    Coverage,
-}
-
-impl Metric {
-    /// Whether it takes an encoder.
-    fn is_for_autoencoders(self) -> bool {
-        matches!(self, Self::NegativeElbo | Self::Psnr | Self::Ssim)
-    }
-
-    /// The score between two sets that it is.
-    fn of_sets(self) -> Option<SetScore> {
-        match self {
-            Self::NegativeElbo | Self::Psnr | Self::Ssim => None,
-            Self::Fid => Some(SetScore::Fid),
-            Self::Kid => Some(SetScore::Kid),
-            Self::InceptionScore => Some(SetScore::InceptionScore),
-            Self::Frechet => Some(SetScore::Frechet),
-            Self::Kernel => Some(SetScore::Kernel),
-            Self::Precision => Some(SetScore::Precision),
-            Self::Recall => Some(SetScore::Recall),
-            Self::Density => Some(SetScore::Density),
-            Self::Coverage => Some(SetScore::Coverage),
-        }
-    }
 }
 
 /// Images in memory at a time; scores do not depend on it.
@@ -111,30 +60,23 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     let session = arguments.model.open(console)?;
     let mut shelf = Shelf::open(&arguments.features.weights)?;
     let metrics = metrics(arguments, &session, &shelf)?;
+    let data = arguments.data.as_deref();
     let mut scores = Map::new();
     let mut source = None;
     if metrics.iter().any(|metric| metric.is_for_autoencoders()) {
+        let images = arguments.images.open(data, &session, None)?;
+        source = Some(images.prepared().source().locator().to_owned());
+        let found = score_autoencoder(arguments, &metrics, &session, &images, &mut shelf, console)?;
+        scores.extend(found);
+    }
+    if metrics.iter().any(|metric| !metric.is_for_autoencoders()) {
+        let most = Some(USUALLY_GENERATED);
         let images = arguments
             .images
-            .open(arguments.data.as_deref(), &session, None)?;
+            .open_split(data, &session, most, Split::Train)?;
         source = Some(images.prepared().source().locator().to_owned());
-        score_autoencoder(arguments, &metrics, &session, &images, &mut scores, console)?;
-    }
-    let wanted: Vec<SetScore> = metrics
-        .iter()
-        .filter_map(|metric| metric.of_sets())
-        .collect();
-    if !wanted.is_empty() {
-        let images = arguments.images.open_split(
-            arguments.data.as_deref(),
-            &session,
-            Some(USUALLY_GENERATED),
-            Split::Train,
-        )?;
-        source = Some(images.prepared().source().locator().to_owned());
-        scores.extend(score_generated(
-            arguments, &wanted, &session, &images, &mut shelf, console,
-        )?);
+        let found = score_generated(arguments, &metrics, &session, &images, &mut shelf, console)?;
+        scores.extend(found);
     }
     let source = source.unwrap_or_default();
     scoring::tell(
@@ -160,21 +102,17 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     }))
 }
 
-/// What was asked for, or everything that the model can be given.
+/// What was asked for, or what the model can be given and needs no further files.
 fn metrics(
     arguments: &Arguments,
     session: &Session,
     shelf: &Shelf,
-) -> Result<Vec<Metric>, Failure> {
+) -> Result<Vec<ScoreName>, Failure> {
     let is_autoencoder = matches!(session.model(), Model::Vae(_));
     if arguments.metrics.is_empty() {
-        let usual = scoring::usual(shelf);
-        let is_usual =
-            |metric: &Metric| metric.of_sets().is_none_or(|score| usual.contains(&score));
-        let all = Metric::value_variants().iter().copied().filter(is_usual);
-        return Ok(all
-            .filter(|metric| is_autoencoder || !metric.is_for_autoencoders())
-            .collect());
+        let own = [ScoreName::NegativeElbo, ScoreName::Psnr, ScoreName::Ssim];
+        let own = own.into_iter().filter(|_| is_autoencoder);
+        return Ok(own.chain(scoring::usual(shelf)).collect());
     }
     if !is_autoencoder
         && arguments
@@ -194,50 +132,44 @@ fn metrics(
 /// Likelihood and reconstructions.
 fn score_autoencoder(
     arguments: &Arguments,
-    metrics: &[Metric],
+    metrics: &[ScoreName],
     session: &Session,
     images: &Images,
-    scores: &mut Map<String, Value>,
+    shelf: &mut Shelf,
     console: &Console,
-) -> Result<(), Failure> {
-    let wanted = |metric| metrics.contains(&metric);
-    let split = images.split().to_string();
-    if wanted(Metric::NegativeElbo) {
+) -> Result<Map<String, Value>, Failure> {
+    let mut scores = Map::new();
+    if metrics.contains(&ScoreName::NegativeElbo) {
         let elbo = elbo(session, images, arguments.draws as usize, console)?;
         console.data(format_args!(
-            "negative ELBO  {:.3} {} ({:.4} bits/dim; reconstruction {:.3}, KL {:.3}; {} draws; {} \
-             images, {split})",
-            elbo.value,
-            elbo.unit,
-            elbo.bits_per_dim,
-            elbo.reconstruction,
-            elbo.kl,
-            elbo.draws,
-            elbo.n,
+            "negative ELBO  {:.3} {} ({:.4} bits/dim; reconstruction {:.3}, KL {:.3}; {} draws)",
+            elbo.value, elbo.unit, elbo.bits_per_dim, elbo.reconstruction, elbo.kl, elbo.draws,
         ))?;
-        let mut elbo = json!(elbo);
-        elbo["split"] = split.clone().into();
-        scores.insert("negative_elbo".to_owned(), elbo);
+        scores.insert("negative_elbo".to_owned(), json!(elbo));
     }
-    if wanted(Metric::Psnr) || wanted(Metric::Ssim) {
-        let fidelity = fidelity(session, images, console)?;
-        let about = |value: f64| json!({"value": value, "n": fidelity.n, "split": split});
-        if wanted(Metric::Psnr) {
-            let mut score = about(fidelity.psnr);
-            score["unit"] = "dB".into();
-            scores.insert("psnr".to_owned(), score);
+    let mut pairs = Pairs::new(metrics, shelf, session.device())?;
+    if !pairs.is_empty() {
+        let mut count = 0;
+        for group in images.groups(AT_A_TIME, console) {
+            let group = group?;
+            count += group.len();
+            pairs.add(&group, &session.reconstruct(&group)?)?;
         }
-        if wanted(Metric::Ssim) {
-            scores.insert("ssim".to_owned(), about(fidelity.ssim));
+        if count == 0 {
+            return Err(nothing_usable());
         }
+        scores.extend(pairs.scores());
     }
-    Ok(())
+    for score in scores.values_mut() {
+        score["split"] = images.split().to_string().into();
+    }
+    Ok(scores)
 }
 
 /// Generated images against real ones.
 fn score_generated(
     arguments: &Arguments,
-    wanted: &[SetScore],
+    metrics: &[ScoreName],
     session: &Session,
     images: &Images,
     shelf: &mut Shelf,
@@ -245,24 +177,145 @@ fn score_generated(
 ) -> Result<Map<String, Value>, Failure> {
     let (selection, number) = images.selection();
     let reference = ImageSet::of(images.prepared().clone(), selection, Some(number));
+    let generate = || {
+        let mut progress = Progress::new("generated", reference.len(), console);
+        let count = reference.len();
+        (0..count).step_by(AT_A_TIME).map(move |first| {
+            let seeds: Vec<u64> = (first as u64..count.min(first + AT_A_TIME) as u64).collect();
+            let images = session.generate(&seeds)?;
+            progress.advance(seeds.len());
+            Ok::<_, Failure>(images)
+        })
+    };
+    let mut seen_by_judges = metrics.to_vec();
+    if metrics.contains(&ScoreName::Memorisation) && !metrics.iter().any(|m| m.is_of_features()) {
+        // Memorisation is measured on features that a judge sees anyway.
+        seen_by_judges.push(ScoreName::Coverage);
+    }
     let read = || reference.portions(console);
     let device = session.device();
-    let judges = Judges::open(wanted, &arguments.features, shelf, device, read)?;
-    let real = judges.measure(reference.len(), reference.portions(console))?;
-    let count = reference.len() as u64;
-    let seeds: Vec<u64> = (0..count).collect();
-    let mut progress = Progress::new("generated", reference.len(), console);
-    let portions = seeds.chunks(AT_A_TIME).map(|seeds| {
-        let images = session.generate(seeds)?;
-        progress.advance(seeds.len());
-        Ok::<_, Failure>(images)
-    });
-    let generated = judges.measure(reference.len(), portions)?;
-    let mut scores = judges.scores(&real, &generated)?;
+    let judges = Judges::open(&seen_by_judges, &arguments.features, shelf, device, read)?;
+    let mut scores = Map::new();
+    if !judges.is_empty() {
+        let real = judges.measure(reference.len(), reference.portions(console))?;
+        let generated = judges.measure(reference.len(), generate())?;
+        scores = judges.scores(&real, &generated)?;
+        scores.retain(|name, _| metrics.iter().any(|metric| metric.is_named(name)));
+        if metrics.contains(&ScoreName::Memorisation) {
+            let held_out = Selection::new(images.prepared().source().as_ref(), Split::HeldOut)?;
+            let held_out = ImageSet::of(images.prepared().clone(), &held_out, None);
+            let unseen = judges.measure(held_out.len(), held_out.portions(console))?;
+            scores.insert(
+                "memorisation".to_owned(),
+                memorised(&generated, &real, &unseen)?,
+            );
+        }
+    }
+    if metrics.contains(&ScoreName::Swd) {
+        let real = scoring::first_images(reference.portions(console))?;
+        let generated = scoring::first_images(generate())?;
+        scores.insert(
+            "swd".to_owned(),
+            scoring::sliced_wasserstein(&real, &generated)?,
+        );
+    }
     for score in scores.values_mut() {
         score["split"] = reference.split().to_string().into();
     }
+    if metrics.contains(&ScoreName::Ppl) {
+        scores.insert(
+            "ppl".to_owned(),
+            walk(session, shelf, reference.len(), console)?,
+        );
+    }
     Ok(scores)
+}
+
+/// Steps of the walk, at most: the published number is 100,000, for one more digit.
+const STEPS: usize = 2000;
+/// Draws where each step of the walk is taken.
+const WALK_SEED: u64 = 2019;
+
+/// The perceptual path length: short steps at random places between two latents.
+fn walk(
+    session: &Session,
+    shelf: &mut Shelf,
+    most: usize,
+    console: &Console,
+) -> Result<Value, Failure> {
+    let lpips = scoring::lpips(shelf, session.device())?;
+    let steps = STEPS.min(most.max(2));
+    let mut progress = Progress::new("steps through latents", steps, console);
+    let stream = Stream::new(WALK_SEED, "path");
+    let spec = session.image();
+    let mut distances = Vec::with_capacity(steps);
+    for first in (0..steps).step_by(AT_A_TIME) {
+        let places = first..steps.min(first + AT_A_TIME);
+        let seeds: Vec<u64> = (2 * first as u64..2 * places.end as u64).collect();
+        let ends = session.sample(&seeds, 1.0);
+        let mut stations = [Vec::new(), Vec::new()];
+        for (place, ends) in places.clone().zip(ends.chunks_exact(2)) {
+            let way = stream.at(place as u64).uniform_f64();
+            stations[0].push(slerp(&ends[0], &ends[1], way as f32));
+            stations[1].push(slerp(&ends[0], &ends[1], (way + PATH_STEP) as f32));
+        }
+        let [before, after] = stations;
+        let (before, after) = (
+            session.decode_values(&before)?,
+            session.decode_values(&after)?,
+        );
+        for (before, after) in before.iter().zip(&after) {
+            let [before, after] = [before, after].map(|values| in_colour(values, spec));
+            distances.extend(lpips.distances_of_values(&before, &after, spec)?);
+        }
+        progress.advance(places.len());
+    }
+    let (value, interval) = path_length(&distances)?;
+    let mut score = json!({
+        "value": value,
+        "interval": interval,
+        "n_generated": steps,
+        "space": "latent",
+        "step": PATH_STEP,
+    });
+    if let (Value::Object(score), Value::Object(about)) = (&mut score, json!(lpips.provenance())) {
+        score.extend(about);
+    }
+    Ok(score)
+}
+
+/// Three samples for each pixel: gray is repeated, opacity is left out.
+fn in_colour(values: &[f32], spec: ImageSpec) -> Vec<f32> {
+    let channels = spec.channels.count();
+    let pixels = values.chunks_exact(channels);
+    pixels
+        .flat_map(|pixel| [0, 1, 2].map(|channel| pixel[channel.min(channels - 1)]))
+        .collect()
+}
+
+/// Whether generated images repeat those of training.
+fn memorised(
+    generated: &Measured,
+    training: &Measured,
+    held_out: &Measured,
+) -> Result<Value, Failure> {
+    let features = |measured: &Measured| measured.sample().map(Sample::features).cloned();
+    let sets = [generated, training, held_out].map(|set| features(set).unwrap_or_default());
+    let found = memorisation(&sets[0], &sets[1], &sets[2])?;
+    let mut score = json!({
+        "value": found.share,
+        "ratio": found.ratio,
+        "interval": found.interval(sets[0].len()),
+        "n_real": sets[2].len().min(sets[1].len()),
+        "n_generated": sets[0].len(),
+    });
+    if let (Value::Object(score), Some(Value::Object(about))) = (
+        &mut score,
+        generated.sample().map(|sample| json!(sample.provenance())),
+    ) {
+        score.extend(about);
+    }
+    Ok(score)
 }
 
 fn elbo(
@@ -289,25 +342,6 @@ fn elbo(
         return Err(nothing_usable());
     }
     Ok(elbo)
-}
-
-fn fidelity(session: &Session, images: &Images, console: &Console) -> Result<Fidelity, Failure> {
-    let (mut psnr, mut ssim, mut n) = (0.0, 0.0, 0);
-    for group in images.groups(AT_A_TIME, console) {
-        let group = group?;
-        let scores = Fidelity::measure(&group, &session.reconstruct(&group)?);
-        psnr += scores.psnr * scores.n as f64;
-        ssim += scores.ssim * scores.n as f64;
-        n += scores.n;
-    }
-    if n == 0 {
-        return Err(nothing_usable());
-    }
-    Ok(Fidelity {
-        psnr: psnr / n as f64,
-        ssim: ssim / n as f64,
-        n,
-    })
 }
 
 fn nothing_usable() -> Failure {

@@ -6,12 +6,12 @@ use trompe_metrics::{
     Judge, Network, PixelComponents, Sample, SetMetric, score_inception, score_sets,
 };
 
-use super::{FeatureArguments, FeatureName, SetScore, Shelf, entry};
+use super::{FeatureArguments, FeatureName, ScoreName, Shelf, entry};
 use crate::failure::{Exit, Failure};
 
 /// What sees the images of a command, and which scores follow from what each sees.
 pub(crate) struct Judges {
-    panel: Vec<(Judge, Vec<SetScore>)>,
+    panel: Vec<(Judge, Vec<ScoreName>)>,
 }
 
 /// What was seen of one set, judge by judge.
@@ -19,11 +19,18 @@ pub(crate) struct Measured {
     samples: Vec<Sample>,
 }
 
+impl Measured {
+    /// What the first judge saw.
+    pub(crate) fn sample(&self) -> Option<&Sample> {
+        self.samples.first()
+    }
+}
+
 impl Judges {
     /// The judges that the wanted scores take; `reference` is read where they follow from the
     /// reference.
     pub(crate) fn open<Portions>(
-        wanted: &[SetScore],
+        wanted: &[ScoreName],
         arguments: &FeatureArguments,
         shelf: &mut Shelf,
         device: &Device,
@@ -32,8 +39,8 @@ impl Judges {
     where
         Portions: Iterator<Item = Result<Vec<Pixels>, Failure>>,
     {
-        let mut groups: Vec<(FeatureName, Vec<SetScore>)> = Vec::new();
-        for &score in wanted {
+        let mut groups: Vec<(FeatureName, Vec<ScoreName>)> = Vec::new();
+        for &score in wanted.iter().filter(|score| score.is_of_features()) {
             let name = seen_by(score, arguments, shelf);
             match groups.iter_mut().find(|(other, _)| *other == name) {
                 Some((_, scores)) => scores.push(score),
@@ -54,6 +61,11 @@ impl Judges {
             panel.push((judge, scores));
         }
         Ok(Self { panel })
+    }
+
+    /// Whether there is nothing to look at.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.panel.is_empty()
     }
 
     /// Looks at a set of about `expected` images.
@@ -100,16 +112,10 @@ impl Judges {
             metrics.dedup();
             let found = score_sets(real, generated, &metrics)?;
             all.extend(found.iter().filter_map(|(name, score)| {
-                // On FID's features the two distances have names of their own, on its other layers they
-                // must not have them.
-                let names = |wanted: &SetScore| match *name {
-                    "fid" | "frechet" => matches!(wanted, SetScore::Fid | SetScore::Frechet),
-                    "kid" | "kernel" => matches!(wanted, SetScore::Kid | SetScore::Kernel),
-                    name => wanted.key() == name,
-                };
-                wanted.iter().any(names).then(|| entry(name, score))
+                let is_wanted = wanted.iter().any(|wanted| wanted.is_named(name));
+                is_wanted.then(|| entry(name, score))
             }));
-            if wanted.contains(&SetScore::InceptionScore) {
+            if wanted.contains(&ScoreName::InceptionScore) {
                 all.extend([entry(
                     "inception_score",
                     &score_inception(judge, generated)?,
@@ -122,12 +128,12 @@ impl Judges {
 
 /// By which features a score is measured: those that were asked for, else those that it was published
 /// on where their weights are there.
-fn seen_by(score: SetScore, arguments: &FeatureArguments, shelf: &Shelf) -> FeatureName {
-    if SetScore::OF_INCEPTION.contains(&score) {
+fn seen_by(score: ScoreName, arguments: &FeatureArguments, shelf: &Shelf) -> FeatureName {
+    if ScoreName::OF_INCEPTION.contains(&score) {
         return FeatureName::Inception;
     }
     let published = match score {
-        SetScore::Precision | SetScore::Recall => (Network::Vgg16, FeatureName::Vgg16),
+        ScoreName::Precision | ScoreName::Recall => (Network::Vgg16, FeatureName::Vgg16),
         _ => (Network::Inception, FeatureName::Inception),
     };
     match arguments.features {
@@ -139,13 +145,13 @@ fn seen_by(score: SetScore, arguments: &FeatureArguments, shelf: &Shelf) -> Feat
 
 /// What is measured where nothing is asked for: FID and its relatives too where their weights are
 /// there.
-pub(crate) fn usual(shelf: &Shelf) -> Vec<SetScore> {
-    let shared = SetScore::WITHOUT_WEIGHTS.into_iter();
+pub(crate) fn usual(shelf: &Shelf) -> Vec<ScoreName> {
+    let shared = ScoreName::WITHOUT_WEIGHTS.into_iter();
     match shelf.has(Network::Inception) {
         true => {
             let others =
-                shared.filter(|score| !matches!(score, SetScore::Frechet | SetScore::Kernel));
-            SetScore::OF_INCEPTION.into_iter().chain(others).collect()
+                shared.filter(|score| !matches!(score, ScoreName::Frechet | ScoreName::Kernel));
+            ScoreName::OF_INCEPTION.into_iter().chain(others).collect()
         }
         false => shared.collect(),
     }

@@ -2,30 +2,47 @@
 
 mod image_set;
 mod judges;
+mod pairs;
 mod progress;
 mod table;
 mod weights;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
-use trompe_metrics::{InceptionTap, Protocol, SetMetric};
+use trompe::Pixels;
+use trompe_metrics::{InceptionTap, Protocol, SLICED_WASSERSTEIN_IMAGES, SetMetric};
 
 use crate::console::Console;
+use crate::failure::Failure;
 
 pub(crate) use image_set::{Canvas, ImageSet};
-pub(crate) use judges::{Judges, usual};
+pub(crate) use judges::{Judges, Measured, usual};
+pub(crate) use pairs::{Pairs, lpips};
 pub(crate) use progress::Progress;
 pub(crate) use table::{TableArguments, tell};
 pub(crate) use weights::{Shelf, WeightArguments, weight_folder};
 
-/// Scores that compare two sets of images.
+/// The scores that can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SetScore {
+pub(crate) enum ScoreName {
+    /// What a VAE minimises: reconstruction and divergence, in nats an image
+    #[value(alias = "negative_elbo")]
+    NegativeElbo,
+    /// Nearness of images to their originals, pair by pair, in dB
+    Psnr,
+    /// Structural similarity, pair by pair
+    Ssim,
+    /// The same at several sizes
+    #[value(alias = "ms_ssim")]
+    MsSsim,
+    /// How different images look from their originals; needs weights; lower is better
+    Lpips,
     /// Fréchet distance of the features of Inception, as published; lower is better
     Fid,
     /// Kernel distance of the same features; lower is better
     Kid,
     /// Certainty and variety of the classes that Inception sees; higher is better
+    #[value(alias = "inception_score", alias = "is")]
     InceptionScore,
     /// Fréchet distance of the features' normal distributions; lower is better
     Frechet,
@@ -39,10 +56,19 @@ pub(crate) enum SetScore {
     Density,
     /// Share of real images with a generated one beside them
     Coverage,
+    /// Sliced Wasserstein distance of details of each size; lower is better
+    #[value(alias = "sliced-wasserstein")]
+    Swd,
+    /// Perceptual path length through the latents; needs the weights of LPIPS; lower is smoother
+    #[value(alias = "path-length")]
+    Ppl,
+    /// Share of generated images that are nearer to images of training than to held-out ones; 0.5 is
+    /// natural
+    Memorisation,
 }
 
-impl SetScore {
-    /// Those that need no file of weights.
+impl ScoreName {
+    /// Those of two sets that need no file of weights.
     pub(crate) const WITHOUT_WEIGHTS: [Self; 6] = [
         Self::Frechet,
         Self::Kernel,
@@ -53,15 +79,45 @@ impl SetScore {
     ];
     /// Those that are defined on the network of FID.
     pub(crate) const OF_INCEPTION: [Self; 3] = [Self::Fid, Self::Kid, Self::InceptionScore];
+    /// Those of images beside their originals.
+    pub(crate) const OF_PAIRS: [Self; 4] = [Self::Psnr, Self::Ssim, Self::MsSsim, Self::Lpips];
+
+    /// Whether it takes an encoder.
+    pub(crate) fn is_for_autoencoders(self) -> bool {
+        self == Self::NegativeElbo || Self::OF_PAIRS.contains(&self)
+    }
+
+    /// Whether it follows from features of two sets.
+    pub(crate) fn is_of_features(self) -> bool {
+        self.metric().is_some() || self == Self::InceptionScore
+    }
 
     /// What computes it from features; none for the Inception Score, which looks at one set.
     fn metric(self) -> Option<SetMetric> {
         match self {
             Self::Fid | Self::Frechet => Some(SetMetric::Frechet),
             Self::Kid | Self::Kernel => Some(SetMetric::Kernel),
-            Self::InceptionScore => None,
             Self::Precision | Self::Recall => Some(SetMetric::PrecisionRecall),
             Self::Density | Self::Coverage => Some(SetMetric::DensityCoverage),
+            Self::NegativeElbo
+            | Self::Psnr
+            | Self::Ssim
+            | Self::MsSsim
+            | Self::Lpips
+            | Self::InceptionScore
+            | Self::Swd
+            | Self::Ppl
+            | Self::Memorisation => None,
+        }
+    }
+
+    /// Whether a score of this name is what was asked for: a distance has another name on the
+    /// features that it was published with.
+    pub(crate) fn is_named(self, name: &str) -> bool {
+        match name {
+            "fid" | "frechet" => matches!(self, Self::Fid | Self::Frechet),
+            "kid" | "kernel" => matches!(self, Self::Kid | Self::Kernel),
+            name => self.key() == name,
         }
     }
 
@@ -135,6 +191,34 @@ impl FeatureArguments {
             ProtocolName::Clean => Protocol::Clean,
         }
     }
+}
+
+/// The sliced Wasserstein distance of two sets as a score.
+pub(crate) fn sliced_wasserstein(left: &[Pixels], right: &[Pixels]) -> Result<Value, Failure> {
+    let levels = trompe_metrics::sliced_wasserstein(left, right)?;
+    let count = left.len().min(right.len()).min(SLICED_WASSERSTEIN_IMAGES);
+    let sum: f64 = levels.iter().map(|level| level.distance).sum();
+    Ok(json!({
+        "value": sum / levels.len() as f64,
+        "levels": levels,
+        "n_real": count,
+        "n_generated": count,
+    }))
+}
+
+/// The first images of a row of portions, as many as the sliced Wasserstein distance looks at.
+pub(crate) fn first_images(
+    portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
+) -> Result<Vec<Pixels>, Failure> {
+    let mut images = Vec::new();
+    for portion in portions {
+        images.extend(portion?);
+        if images.len() >= SLICED_WASSERSTEIN_IMAGES {
+            break;
+        }
+    }
+    images.truncate(SLICED_WASSERSTEIN_IMAGES);
+    Ok(images)
 }
 
 /// A score as JSON, under its name.

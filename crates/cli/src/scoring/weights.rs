@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use clap::Args;
-use trompe_metrics::{Network, NetworkWeights, WEIGHT_FILES};
+use trompe_data::cache_folder;
+use trompe_metrics::{Lpips, Network, NetworkWeights, WEIGHT_FILES};
 
 use crate::failure::{Exit, Failure};
 
@@ -45,6 +47,8 @@ fn given(text: &str) -> Result<Given, String> {
 pub(crate) struct Shelf {
     given: BTreeMap<Network, NetworkWeights>,
     unverified: bool,
+    /// Two scores look through it.
+    pub(super) lpips: Option<Rc<Lpips>>,
 }
 
 impl Shelf {
@@ -59,6 +63,7 @@ impl Shelf {
         Ok(Self {
             given,
             unverified: arguments.unverified_weights,
+            lpips: None,
         })
     }
 
@@ -79,9 +84,10 @@ impl Shelf {
                 Exit::Missing,
                 format!("the weights of `{}` are not here", file.name),
                 format!(
-                    "download {} and give it with `--weights FILE`, or ask for scores that need none: \
-                     `--metrics frechet,kernel,precision,recall`",
-                    file.url
+                    "`trompe weights fetch {}` downloads them; without a network, give the file {} \
+                     with `--weights FILE`, or ask for scores that need none: `--metrics \
+                     frechet,kernel,precision,recall`",
+                    file.name, file.file
                 ),
             )),
         }
@@ -93,13 +99,7 @@ fn cached(network: Network) -> Option<PathBuf> {
     Some(weight_folder()?.join(network.file().file))
 }
 
-/// The folder of fetched weights: `trompe/weights` below `XDG_CACHE_HOME`, or below `.cache` at home.
+/// The folder of fetched weights: `weights` in the cache of all downloads.
 pub(crate) fn weight_folder() -> Option<PathBuf> {
-    let folder = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
-    Some(cache.join("trompe").join("weights"))
+    Some(cache_folder().ok()?.join("weights"))
 }

@@ -37,7 +37,7 @@ pub struct Provenance {
 
 impl Provenance {
     /// Whether these are the features that FID and KID are defined on.
-    pub(crate) fn is_fid(&self) -> bool {
+    pub fn is_fid(&self) -> bool {
         self.network == FID_NETWORK
     }
 }
