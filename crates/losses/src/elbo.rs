@@ -15,6 +15,8 @@ pub struct EvidenceLowerBound {
     pub divergence: Tensor<2>,
     /// What the encoder said.
     pub posterior: Posterior,
+    /// What the decoder got, drawn from it `[batch, latent]`.
+    pub latents: Tensor<2>,
 }
 
 impl EvidenceLowerBound {
@@ -25,12 +27,27 @@ impl EvidenceLowerBound {
     /// - noise:  `[batch, latent]`, standard normal
     pub fn estimate(vae: &Vae, images: Tensor<4>, noise: Tensor<2>, pass: &mut Pass) -> Self {
         let posterior = vae.encode(images.clone(), pass);
-        let parameters = vae.decode(posterior.sample(noise), pass);
+        let latents = posterior.sample(noise);
+        let parameters = vae.decode(latents.clone(), pass);
         Self {
             log_likelihood: log_likelihood(&vae.observation, parameters, images, pass),
             divergence: divergence_from_standard_normal(&posterior),
             posterior,
+            latents,
         }
+    }
+
+    /// `-log p(x|z)`, mean over the batch `[1]`.
+    pub fn reconstruction(&self) -> Tensor<1> {
+        -self.log_likelihood.clone().mean()
+    }
+
+    /// The divergence in nats, mean over the batch `[1]`, in which an entry of
+    /// the latent counts `free` nats at least: below them it has nothing to gain
+    /// from giving up (Kingma et al. 2016, appendix C.8).
+    pub fn divergence_above(&self, free: f64) -> Tensor<1> {
+        let entries: Tensor<1> = self.divergence.clone().mean_dim(0).flatten(0, 1);
+        entries.clamp_min(free).sum()
     }
 
     /// What training minimises: the mean over the batch of

@@ -9,8 +9,11 @@ mod adversarial;
 mod divergence;
 mod elbo;
 mod gradient_penalty;
+mod importance_weighted;
 mod lecam;
 mod likelihood;
+mod moments;
+mod total_correlation;
 
 pub use adversarial::AdversarialLoss;
 pub use divergence::divergence_from_standard_normal;
@@ -18,8 +21,13 @@ pub use elbo::EvidenceLowerBound;
 pub use gradient_penalty::{
     UnitPenalty, around, between, squared_lengths, unit_penalty, zero_centred_penalty,
 };
+pub use importance_weighted::{
+    ImportanceGradient, ImportanceWeighted, importance_weighted, log_importance_weights, repeated,
+};
 pub use lecam::lecam;
 pub use likelihood::log_likelihood;
+pub use moments::{DipCovariance, covariance_penalty, maximum_mean_discrepancy};
+pub use total_correlation::{DivergenceParts, MarginalEstimator};
 
 use burn::tensor::{Tensor, activation::log_sigmoid};
 

@@ -60,7 +60,23 @@ impl<const D: usize> Gradient for Tensor<D> {
 
 impl Gathered {
     /// Adds the gradients of one part of the batch.
-    pub(crate) fn add<M: Module>(&mut self, network: &M, mut gradients: Gradients) {
+    pub(crate) fn add<M: Module>(&mut self, network: &M, gradients: Gradients) {
+        self.add_pieces(network, [gradients]);
+    }
+
+    /// Adds the gradients of one part of the batch, which are the sum of several.
+    pub(crate) fn add_pieces<M: Module>(
+        &mut self,
+        network: &M,
+        pieces: impl IntoIterator<Item = Gradients>,
+    ) {
+        self.parts += 1;
+        for piece in pieces {
+            self.add_piece(network, piece);
+        }
+    }
+
+    fn add_piece<M: Module>(&mut self, network: &M, mut gradients: Gradients) {
         struct Take<'a> {
             from: &'a mut Gradients,
             to: &'a mut BTreeMap<String, Box<dyn Gradient>>,
@@ -78,7 +94,6 @@ impl Gathered {
                 self.to.insert(path.to_owned(), gradient);
             }
         }
-        self.parts += 1;
         visit_parameters(
             network,
             &mut Take {

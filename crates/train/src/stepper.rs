@@ -28,7 +28,7 @@ impl Stepper {
     pub fn new(recipe: &Recipe, device: &Device) -> Result<Self, TrainError> {
         Ok(Self {
             trainee: Some(Trainee::new(recipe, device)?),
-            setting: Setting::new(recipe, device, Arc::new(Alone)),
+            setting: Setting::new(recipe, recipe.training.batch, device, Arc::new(Alone)),
             seen: 0,
         })
     }

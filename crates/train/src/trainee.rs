@@ -45,19 +45,34 @@ pub(crate) struct Setting {
     /// In how many parts a rank computes its share of them.
     pub(crate) parts: usize,
     pub(crate) latent: usize,
+    /// Standard normal numbers that a step wants for each image.
+    pub(crate) noise: usize,
+    /// Images of the set that batches are drawn from.
+    pub(crate) set: usize,
     pub(crate) half_life: u64,
     pub(crate) device: Device,
     pub(crate) collective: Arc<dyn Collective>,
 }
 
 impl Setting {
-    pub(crate) fn new(recipe: &Recipe, device: &Device, collective: Arc<dyn Collective>) -> Self {
+    pub(crate) fn new(
+        recipe: &Recipe,
+        set: usize,
+        device: &Device,
+        collective: Arc<dyn Collective>,
+    ) -> Self {
+        let latent = recipe.model.latent();
         Self {
+            noise: match &recipe.objective {
+                Objective::Vae(objective) => latent * objective.loss.latents_of_noise(),
+                Objective::Gan(_) => latent,
+            },
+            set,
             collective,
             seed: recipe.seed,
             batch: recipe.training.batch,
             parts: recipe.training.accumulate,
-            latent: recipe.model.latent(),
+            latent,
             half_life: recipe.training.average_half_life,
             device: device.clone(),
         }
@@ -158,7 +173,7 @@ impl Trainee {
                     1 => images.clone(),
                     _ => images.clone().narrow(0, start, size),
                 };
-                let shape = [size, setting.latent];
+                let shape = [size, setting.noise];
                 let noise = normal(&streams, first + start as u64, shape, &setting.device);
                 Part {
                     images: images.autodiff(),
@@ -176,6 +191,7 @@ impl Trainee {
         let seen = seen + setting.batch as u64;
         let moment = Moment {
             seen,
+            set: setting.set,
             collective: Arc::clone(&setting.collective),
         };
         let decay = average::decay(setting.half_life, seen, setting.batch);

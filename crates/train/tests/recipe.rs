@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use trompe_images::{Alpha, Channels, ImageSpec, Pixels, encode_png};
 use trompe_models::{ModelConfig, VaeNetwork};
-use trompe_train::{PRESETS, Recipe, RecipeBuilder, RecipeError};
+use trompe_train::{Objective, PRESETS, Recipe, RecipeBuilder, RecipeError, Schedule, VaeLoss};
 
 fn resolve(builder: RecipeBuilder) -> Recipe {
     builder.resolve().map(|resolved| resolved.recipe).unwrap()
@@ -237,4 +237,48 @@ fn arithmetic_is_fast_unless_the_recipe_asks_for_precision() {
     let precise = resolve(preset("dcgan").set("--set", "training.precise", "true"));
     assert!(precise.training.precise);
     assert!(precise.to_toml().contains("precise = true"));
+}
+
+#[test]
+fn a_choice_of_loss_replaces_the_presets() {
+    let set = |value| preset("beta-tcvae").set("--set", "objective.vae.loss", value);
+    let Objective::Vae(objective) = resolve(set("{ mmd = { weight = 10.0 } }")).objective else {
+        panic!("beta-tcvae is a VAE");
+    };
+    let weight = Schedule::Constant(10.0);
+    assert_eq!(objective.loss, VaeLoss::Mmd { weight });
+    let error = refused(set("{ mmd = { weight = -1.0 } }"));
+    assert!(
+        matches!(error, RecipeError::Range { key, .. } if key == "objective.vae.loss.mmd.weight"),
+        "{error}"
+    );
+    assert!(matches!(
+        refused(set("{ importance-weighted = { draws = 0 } }")),
+        RecipeError::Range { .. }
+    ));
+}
+
+#[test]
+fn nothing_is_weighed_that_a_loss_does_not_have() {
+    let iwae = |key, value| refused(preset("iwae").set("--set", key, value));
+    for (key, value) in [
+        ("objective.vae.beta", "2.0"),
+        ("objective.vae.free_bits", "0.5"),
+        ("objective.vae.capacity", "{ nats = 10.0 }"),
+    ] {
+        let error = iwae(key, value);
+        assert!(matches!(error, RecipeError::WeighedImportance), "{error}");
+    }
+}
+
+#[test]
+fn bins_of_a_mixture_are_the_values_of_the_images() {
+    let mixture = |levels: u16| {
+        let value = format!("{{ logistic-mixture = {{ components = 2, levels = {levels} }} }}");
+        preset("vae").set("--set", "model.vae.likelihood", &value)
+    };
+    // The built-in digits have 17 gray levels.
+    resolve(mixture(17));
+    let error = refused(mixture(256)).to_string();
+    assert!(error.contains("levels = 17"), "{error}");
 }

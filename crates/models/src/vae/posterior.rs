@@ -13,6 +13,20 @@ pub struct Posterior {
 }
 
 impl Posterior {
+    /// Each row `draws` times, next to each other: `[batch * draws, latent]`.
+    pub fn repeated(&self, draws: usize) -> Self {
+        let repeat = |rows: &Tensor<2>| {
+            let [batch, latent] = rows.dims();
+            let rows: Tensor<3> = rows.clone().unsqueeze_dim(1);
+            rows.expand([batch, draws, latent])
+                .reshape([batch * draws, latent])
+        };
+        Self {
+            mean: repeat(&self.mean),
+            log_variance: repeat(&self.log_variance),
+        }
+    }
+
     /// Draws latents, `mean + sigma * noise`, differentiable in mean and variance.
     ///
     /// # Shapes

@@ -130,7 +130,7 @@ impl<'a> Fit<'a> {
         let training = Selection::new(source.as_ref(), Split::Train)?;
         let held_out = Selection::new(source.as_ref(), Split::HeldOut).ok();
         let health = watch(&recipe, &images, &training);
-        let setting = Setting::new(&recipe, device, collective);
+        let setting = Setting::new(&recipe, training.len(), device, collective);
         let config = LoaderConfig {
             batch: setting.share(),
             stride: Some(recipe.training.batch as u64),
@@ -264,8 +264,8 @@ impl<'a> Fit<'a> {
             self.warn(
                 "batch-norm-in-parts",
                 format!(
-                    "batch norm goes by each part of {share} images alone; a step is not exactly \
-                     that of a batch of {} at once",
+                    "batch norm, or a loss over all images of a batch, goes by each part of {share} \
+                     images alone; a step is not exactly that of a batch of {} at once",
                     self.setting.batch
                 ),
             )?;
@@ -279,7 +279,9 @@ impl<'a> Fit<'a> {
     /// Whether a layer mixes the images that go through the networks together.
     fn couples_images(&self) -> bool {
         match self.trainee() {
-            Trainee::Vae { vae, .. } => couples_images(vae),
+            Trainee::Vae { vae, objective, .. } => {
+                couples_images(vae) || objective.loss.couples_images()
+            }
             Trainee::Gan { gan, .. } => couples_images(gan),
         }
     }

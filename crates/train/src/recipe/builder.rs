@@ -444,7 +444,10 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
         return Err(RecipeError::Mismatch { model, objective });
     }
     let optimizers = match &recipe.objective {
-        Objective::Vae(vae) => vec![&vae.optimizer],
+        Objective::Vae(vae) => {
+            vae.check()?;
+            vec![&vae.optimizer]
+        }
         Objective::Gan(objective) => {
             gan::check(recipe, objective)?;
             vec![&objective.generator, &objective.discriminator]

@@ -93,6 +93,15 @@ pub enum RecipeError {
          (preset `r3gan` has one without norm), or leave the penalty out"
     ))]
     PenaltyOnCoupledImages,
+    /// A divergence is weighed that the loss does not have.
+    #[error(
+        "the importance-weighted bound has no divergence of its own to weigh with \
+         `objective.vae.beta`, `free_bits` or `capacity`"
+    )]
+    #[diagnostic(help(
+        "leave `beta = 1.0` and the others out, or use another `objective.vae.loss`"
+    ))]
+    WeighedImportance,
     /// Patience with nothing to wait for.
     #[error("`training.patience` needs a score to wait for, and `training.best_by` names none")]
     #[diagnostic(help(

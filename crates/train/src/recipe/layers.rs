@@ -27,6 +27,7 @@ pub(crate) enum Origin {
 const CHOICES: &[&str] = &[
     "model",
     "objective",
+    "objective.vae.loss",
     "model.vae.likelihood",
     "model.vae.network",
     "model.gan.generator",

@@ -10,6 +10,7 @@ mod error;
 mod gan;
 mod layers;
 mod presets;
+mod vae;
 
 pub use builder::{RecipeBuilder, Resolved};
 pub use error::RecipeError;
@@ -18,6 +19,7 @@ pub use gan::{
 };
 pub(crate) use layers::nearest;
 pub use presets::{PRESETS, Preset};
+pub use vae::{Capacity, VaeLoss, VaeObjective};
 
 use crate::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -97,15 +99,6 @@ pub enum Objective {
     Vae(VaeObjective),
     /// A game of two.
     Gan(GanObjective),
-}
-
-/// The negative evidence lower bound, its divergence weighed by beta.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VaeObjective {
-    /// Weight of the divergence (Higgins et al. 2017); 1 is the bound itself.
-    pub beta: Schedule,
-    /// Updates encoder and decoder.
-    pub optimizer: AdamConfig,
 }
 
 /// Adam (Kingma and Ba 2015); with weight decay AdamW (Loshchilov and Hutter 2019).

@@ -32,6 +32,30 @@ pub const PRESETS: &[Preset] = &[
         text: include_str!("../../../../recipes/vae-mlp.toml"),
     },
     Preset {
+        name: "beta-vae",
+        family: "vae",
+        summary: "VAE with a heavier divergence: few, separate factors",
+        text: include_str!("../../../../recipes/beta-vae.toml"),
+    },
+    Preset {
+        name: "beta-tcvae",
+        family: "vae",
+        summary: "VAE whose latent's entries are made independent",
+        text: include_str!("../../../../recipes/beta-tcvae.toml"),
+    },
+    Preset {
+        name: "iwae",
+        family: "vae",
+        summary: "dense VAE with the importance-weighted bound",
+        text: include_str!("../../../../recipes/iwae.toml"),
+    },
+    Preset {
+        name: "wae",
+        family: "vae",
+        summary: "Wasserstein autoencoder: all latents together look like the prior",
+        text: include_str!("../../../../recipes/wae.toml"),
+    },
+    Preset {
         name: "dcgan",
         family: "gan",
         summary: "DCGAN, at 64 px exactly as published",

@@ -16,7 +16,7 @@ pub(crate) struct Round {
 pub(crate) struct Part {
     /// `[part, channels, height, width]`, in the model's value range
     pub(crate) images: Tensor<4>,
-    /// `[part, latent]`, standard normal
+    /// `[part, noise]`, standard normal: for a GAN one latent, for a VAE as its loss asks
     pub(crate) noise: Tensor<2>,
     /// All other random numbers of these images.
     pub(crate) chance: Chance,

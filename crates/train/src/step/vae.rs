@@ -1,16 +1,20 @@
-//! One step of a VAE: maximise the evidence lower bound.
+//! One step of a VAE: maximise the evidence lower bound, or what the recipe puts beside or in its place.
 //!
 //! Auto-Encoding Variational Bayes, Kingma and Welling 2014, algorithm 1 with
 //! one latent for each image. Networks: `crates/models/src/vae`, losses:
-//! `crates/losses/src/elbo.rs`.
+//! `crates/losses/src/elbo.rs` and its neighbours.
 
-use super::{Round, StepReport};
+use super::{Part, Round, StepReport};
 use crate::gradients::Gathered;
 use crate::moment::Moment;
 use crate::optimizer::Adam;
-use crate::recipe::VaeObjective;
-use burn::tensor::Tensor;
-use trompe_losses::EvidenceLowerBound;
+use crate::recipe::{VaeLoss, VaeObjective};
+use burn::tensor::{Gradients, Tensor};
+use trompe_layers::Pass;
+use trompe_losses::{
+    DivergenceParts, EvidenceLowerBound, covariance_penalty, importance_weighted,
+    maximum_mean_discrepancy,
+};
 use trompe_models::Vae;
 use trompe_ops::RankLost;
 
@@ -23,22 +27,82 @@ pub(crate) fn step(
     moment: &Moment,
 ) -> Result<(Vae, StepReport), RankLost> {
     let mut pass = moment.pass();
-    let mut gradients = Gathered::default();
+    let mut gathered = Gathered::default();
     let mut report = StepReport::default();
     for part in round.parts {
-        let bound = EvidenceLowerBound::estimate(&vae, part.images, part.noise, &mut pass);
-        let loss = bound.loss(objective.beta.at(moment.seen));
-        gradients.add(&vae, loss.backward());
-
-        let divergence: Tensor<1> = bound.divergence.sum_dim(1).flatten(0, 1);
-        report = report
-            .with("loss", loss)
-            .with("reconstruction", -bound.log_likelihood.mean())
-            .with("divergence", divergence.mean());
+        let (gradients, with_part) = slopes(&vae, objective, part, moment, &mut pass, report);
+        gathered.add_pieces(&vae, gradients);
+        report = with_part;
     }
-    let (mut vae, is_updated) = optimizer.update(vae, gradients, moment)?;
+    let (mut vae, is_updated) = optimizer.update(vae, gathered, moment)?;
     if is_updated {
         vae = pass.into_statistics().apply(vae);
     }
     Ok((vae, report))
+}
+
+/// What the objective wants of the weights, in pieces to be added up.
+fn slopes(
+    vae: &Vae,
+    objective: &VaeObjective,
+    part: Part,
+    moment: &Moment,
+    pass: &mut Pass,
+    report: StepReport,
+) -> (Vec<Gradients>, StepReport) {
+    let Part { images, noise } = part;
+    if let VaeLoss::ImportanceWeighted { draws, gradient } = objective.loss {
+        let estimate = importance_weighted(vae, images, noise, draws, gradient, pass);
+        let report = report.with("loss", -estimate.bound.mean());
+        return (estimate.gradients, report);
+    }
+    let [_, entries] = noise.dims();
+    let latent = entries / objective.loss.latents_of_noise();
+    let bound = EvidenceLowerBound::estimate(vae, images, noise.clone().narrow(1, 0, latent), pass);
+    let beta = objective.beta.at(moment.seen);
+    let reconstruction = bound.reconstruction();
+    let divergence = bound.divergence_above(objective.free_bits);
+    let weighed = match &objective.capacity {
+        Some(capacity) => {
+            (divergence.clone() - capacity.nats.at(moment.seen)).abs() * capacity.weight
+        }
+        None => divergence * beta,
+    };
+    let loss = reconstruction.clone() + weighed;
+    let (loss, report) = match &objective.loss {
+        VaeLoss::Elbo | VaeLoss::ImportanceWeighted { .. } => (loss, report),
+        VaeLoss::TotalCorrelation { weight, estimator } => {
+            let parts = DivergenceParts::estimate(
+                &bound.posterior,
+                bound.latents.clone(),
+                moment.set,
+                *estimator,
+            );
+            let correlation = parts.total_correlation.mean();
+            let excess = correlation.clone() * (weight.at(moment.seen) - beta);
+            (loss + excess, report.with("total correlation", correlation))
+        }
+        VaeLoss::Dip {
+            covariance,
+            off_diagonal,
+            diagonal,
+        } => {
+            let penalty =
+                covariance_penalty(&bound.posterior, *covariance, *off_diagonal, *diagonal);
+            (loss + penalty.clone(), report.with("covariance", penalty))
+        }
+        VaeLoss::Mmd { weight } => {
+            let prior = noise.narrow(1, latent, latent);
+            let discrepancy = maximum_mean_discrepancy(bound.latents.clone(), prior);
+            let weighed = discrepancy.clone() * weight.at(moment.seen);
+            (loss + weighed, report.with("discrepancy", discrepancy))
+        }
+    };
+    let divergence: Tensor<1> = bound.divergence.sum_dim(1).flatten(0, 1);
+    let gradients = vec![loss.backward()];
+    let report = report
+        .with("loss", loss)
+        .with("reconstruction", reconstruction)
+        .with("divergence", divergence.mean());
+    (gradients, report)
 }
