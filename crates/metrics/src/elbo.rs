@@ -1,10 +1,12 @@
 //! The evidence lower bound of images that a VAE has not seen.
 
+use crate::LatentUse;
+use crate::latent_use::LatentUseSums;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 use trompe_layers::Pass;
-use trompe_losses::{divergence_from_standard_normal, log_likelihood};
+use trompe_losses::log_likelihood;
 use trompe_models::{Autoencoder, Likelihood, Vae};
 use trompe_random::Stream;
 
@@ -27,6 +29,8 @@ pub struct NegativeElbo {
     pub reconstruction: f64,
     /// `KL(q(z|x) || p(z))`, in closed form.
     pub kl: f64,
+    /// How much of the latent is used.
+    pub latent: LatentUse,
     /// Latents drawn for each image.
     pub draws: usize,
     /// Images.
@@ -48,17 +52,17 @@ pub fn negative_elbo<E>(
     seed: u64,
 ) -> Result<NegativeElbo, E> {
     let noise = Stream::new(seed, "evaluation noise");
-    let (mut reconstruction, mut kl) = (0.0, 0.0);
-    let (mut count, mut samples) = (0, 1);
-    let mut is_binary = true;
+    let mut reconstruction = 0.0;
+    let mut count = 0;
+    let mut kind = KindOfData::default();
+    let mut latent_use = LatentUseSums::default();
     for images in batches {
         let images = images?;
-        let [batch, channels, height, width] = images.dims();
-        samples = channels * height * width;
-        is_binary &= !is_anything_gray(&images);
+        kind.see(&images);
+        let [batch, ..] = images.dims();
         let mut pass = Pass::inference();
         let posterior = vae.encode(images.clone(), &mut pass);
-        kl += total(divergence_from_standard_normal(&posterior));
+        latent_use.add(&posterior);
         for draw in 0..draws {
             let [_, latent] = posterior.mean.dims();
             let rows = (count..count + batch).map(|image| (image * draws + draw) as u64);
@@ -70,26 +74,19 @@ pub fn negative_elbo<E>(
         }
         count += batch;
     }
-    let images = count.max(1) as f64;
-    let (reconstruction, kl) = (reconstruction / images, kl / images);
+    let reconstruction = reconstruction / count.max(1) as f64;
+    let kl = latent_use.divergence();
+    let latent = latent_use.finish();
     let value = reconstruction + kl;
-    // A density over [-1, 1] becomes one over bytes 0 to 255: 127.5 of them to a unit.
-    let offset = match vae.observation.likelihood() {
-        Likelihood::Bernoulli | Likelihood::LogisticMixture { .. } => 0.0,
-        Likelihood::ContinuousBernoulli => 255f64.log2(),
-        Likelihood::Gaussian { .. } => 127.5f64.log2(),
-    };
+    let likelihood = vae.observation.likelihood();
     Ok(NegativeElbo {
         value,
         unit: "nats/image".to_owned(),
-        bits_per_dim: value / (samples as f64 * LN_2) + offset,
-        is_likelihood: match vae.observation.likelihood() {
-            Likelihood::Bernoulli => is_binary,
-            Likelihood::LogisticMixture { .. } => true,
-            Likelihood::ContinuousBernoulli | Likelihood::Gaussian { .. } => false,
-        },
+        bits_per_dim: value / (kind.samples() * LN_2) + KindOfData::offset(likelihood),
+        is_likelihood: kind.is_likelihood(likelihood),
         reconstruction,
         kl,
+        latent,
         draws,
         n: count,
     })
@@ -100,14 +97,47 @@ fn total(values: Tensor<2>) -> f64 {
     values.into_data().iter::<f64>().sum()
 }
 
-fn is_anything_gray(images: &Tensor<4>) -> bool {
-    let values = images.to_data();
-    values
-        .iter::<f32>()
-        .any(|value| value != 0.0 && value != 1.0)
+/// What decides whether a score of images is a probability, and of what.
+#[derive(Debug, Default)]
+pub(crate) struct KindOfData {
+    samples: usize,
+    is_anything_gray: bool,
 }
 
-fn rows_of(
+impl KindOfData {
+    pub(crate) fn see(&mut self, images: &Tensor<4>) {
+        self.samples = images.dims()[1..].iter().product();
+        let values = images.to_data();
+        self.is_anything_gray |= values
+            .iter::<f32>()
+            .any(|value| value != 0.0 && value != 1.0);
+    }
+
+    /// Samples of one image.
+    pub(crate) fn samples(&self) -> f64 {
+        self.samples.max(1) as f64
+    }
+
+    /// Bits by which a density over the value range falls short of one over bytes 0 to 255.
+    pub(crate) fn offset(likelihood: Likelihood) -> f64 {
+        match likelihood {
+            Likelihood::Bernoulli | Likelihood::LogisticMixture { .. } => 0.0,
+            Likelihood::ContinuousBernoulli => 255f64.log2(),
+            Likelihood::Gaussian { .. } => 127.5f64.log2(),
+        }
+    }
+
+    pub(crate) fn is_likelihood(&self, likelihood: Likelihood) -> bool {
+        match likelihood {
+            Likelihood::Bernoulli => !self.is_anything_gray,
+            Likelihood::LogisticMixture { .. } => true,
+            Likelihood::ContinuousBernoulli | Likelihood::Gaussian { .. } => false,
+        }
+    }
+}
+
+/// Standard normal rows, each from the stream of its own number.
+pub(crate) fn rows_of(
     streams: &Stream,
     rows: impl ExactSizeIterator<Item = u64>,
     entries: usize,

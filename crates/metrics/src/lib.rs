@@ -13,10 +13,12 @@ mod error;
 mod features;
 mod fidelity;
 mod frechet;
+mod importance_weighted;
 mod inception_score;
 mod interval;
 mod judge;
 mod kernel;
+mod latent_use;
 mod linear_algebra;
 mod lpips;
 mod manifold;
@@ -36,12 +38,14 @@ pub use error::MetricError;
 pub use features::Features;
 pub use fidelity::{Fidelity, psnr, ssim};
 pub use frechet::{frechet_between, frechet_distance};
+pub use importance_weighted::{ImportanceWeightedBound, importance_weighted_bound};
 pub use inception_score::inception_score;
 pub use interval::Interval;
 pub use judge::{
     Judge, Network, NetworkWeights, PixelComponents, Protocol, Provenance, WEIGHT_FILES, WeightFile,
 };
 pub use kernel::{kernel_between, kernel_distance};
+pub use latent_use::LatentUse;
 pub use lpips::Lpips;
 pub use manifold::{DensityCoverage, PrecisionRecall, density_coverage, precision_recall};
 pub use memorisation::{Memorisation, memorisation};

@@ -4,17 +4,16 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use trompe::{ImageSpec, Session, slerp};
 use trompe_data::{Selection, Split};
-use trompe_images::{Pixels, Scale};
-use trompe_metrics::{NegativeElbo, PATH_STEP, Sample, memorisation, negative_elbo, path_length};
-use trompe_models::{Model, to_tensor};
+use trompe_metrics::{PATH_STEP, Sample, memorisation, path_length};
+use trompe_models::Model;
 use trompe_random::Stream;
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::model::ModelArguments;
 use crate::scoring::{
-    self, FeatureArguments, ImageSet, Judges, Measured, Pairs, Progress, ScoreName, Shelf,
-    TableArguments,
+    self, FeatureArguments, ImageSet, Judges, Likelihood, Measured, Pairs, Progress, ScoreName,
+    Shelf, TableArguments,
 };
 use crate::source::{Images, SourceArguments};
 
@@ -44,7 +43,7 @@ pub(crate) struct Arguments {
     metrics: Vec<ScoreName>,
     #[command(flatten)]
     features: FeatureArguments,
-    /// Latents drawn for each image to estimate the negative ELBO
+    /// Latents drawn for each image to estimate the negative ELBO and the importance-weighted bound
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     draws: u32,
     #[command(flatten)]
@@ -139,13 +138,9 @@ fn score_autoencoder(
     console: &Console,
 ) -> Result<Map<String, Value>, Failure> {
     let mut scores = Map::new();
-    if metrics.contains(&ScoreName::NegativeElbo) {
-        let elbo = elbo(session, images, arguments.draws as usize, console)?;
-        console.data(format_args!(
-            "negative ELBO  {:.3} {} ({:.4} bits/dim; reconstruction {:.3}, KL {:.3}; {} draws)",
-            elbo.value, elbo.unit, elbo.bits_per_dim, elbo.reconstruction, elbo.kl, elbo.draws,
-        ))?;
-        scores.insert("negative_elbo".to_owned(), json!(elbo));
+    if metrics.iter().any(|metric| metric.is_of_likelihood()) {
+        let likelihood = Likelihood::new(session, images, arguments.draws as usize)?;
+        scores = likelihood.scores(metrics, || images.groups(AT_A_TIME, console), console)?;
     }
     let mut pairs = Pairs::new(metrics, shelf, session.device())?;
     if !pairs.is_empty() {
@@ -156,7 +151,7 @@ fn score_autoencoder(
             pairs.add(&group, &session.reconstruct(&group)?)?;
         }
         if count == 0 {
-            return Err(nothing_usable());
+            return Err(scoring::nothing_usable());
         }
         scores.extend(pairs.scores());
     }
@@ -316,38 +311,4 @@ fn memorised(
         score.extend(about);
     }
     Ok(score)
-}
-
-fn elbo(
-    session: &Session,
-    images: &Images,
-    draws: usize,
-    console: &Console,
-) -> Result<NegativeElbo, Failure> {
-    let Model::Vae(vae) = session.model() else {
-        unreachable!("GANs were sent away");
-    };
-    let scale = Scale::new(
-        vae.observation.likelihood().value_range(),
-        images.prepared().levels(),
-    );
-    let batches = images.groups(AT_A_TIME, console).map(|group| {
-        let bytes: Vec<u8> = group?.iter().flat_map(Pixels::bytes).copied().collect();
-        Ok::<_, Failure>(to_tensor(&bytes, session.image(), &scale, session.device()))
-    });
-    // The seed of the run, so that the score is the one that training reported.
-    let seed = session.description().recipe["seed"].as_u64().unwrap_or(0);
-    let elbo = negative_elbo(vae, batches, draws, seed)?;
-    if elbo.n == 0 {
-        return Err(nothing_usable());
-    }
-    Ok(elbo)
-}
-
-fn nothing_usable() -> Failure {
-    Failure::new(
-        Exit::Data,
-        "none of the images can be used",
-        "the lines above say why",
-    )
 }

@@ -2,6 +2,7 @@
 
 mod image_set;
 mod judges;
+mod likelihood;
 mod pairs;
 mod progress;
 mod table;
@@ -13,10 +14,11 @@ use trompe::Pixels;
 use trompe_metrics::{InceptionTap, Protocol, SLICED_WASSERSTEIN_IMAGES, SetMetric};
 
 use crate::console::Console;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 pub(crate) use image_set::{Canvas, ImageSet};
 pub(crate) use judges::{Judges, Measured, usual};
+pub(crate) use likelihood::Likelihood;
 pub(crate) use pairs::{Pairs, lpips};
 pub(crate) use progress::Progress;
 pub(crate) use table::{TableArguments, tell};
@@ -28,6 +30,9 @@ pub(crate) enum ScoreName {
     /// What a VAE minimises: reconstruction and divergence, in nats an image
     #[value(alias = "negative_elbo")]
     NegativeElbo,
+    /// The importance-weighted bound, nearer to the likelihood the more `--draws`; only when asked for
+    #[value(alias = "iw_bound")]
+    IwBound,
     /// Nearness of images to their originals, pair by pair, in dB
     Psnr,
     /// Structural similarity, pair by pair
@@ -84,7 +89,12 @@ impl ScoreName {
 
     /// Whether it takes an encoder.
     pub(crate) fn is_for_autoencoders(self) -> bool {
-        self == Self::NegativeElbo || Self::OF_PAIRS.contains(&self)
+        self.is_of_likelihood() || Self::OF_PAIRS.contains(&self)
+    }
+
+    /// Whether it says how probable images are.
+    pub(crate) fn is_of_likelihood(self) -> bool {
+        matches!(self, Self::NegativeElbo | Self::IwBound)
     }
 
     /// Whether it follows from features of two sets.
@@ -100,6 +110,7 @@ impl ScoreName {
             Self::Precision | Self::Recall => Some(SetMetric::PrecisionRecall),
             Self::Density | Self::Coverage => Some(SetMetric::DensityCoverage),
             Self::NegativeElbo
+            | Self::IwBound
             | Self::Psnr
             | Self::Ssim
             | Self::MsSsim
@@ -219,6 +230,15 @@ pub(crate) fn first_images(
     }
     images.truncate(SLICED_WASSERSTEIN_IMAGES);
     Ok(images)
+}
+
+/// None of the images of a set could be read.
+pub(crate) fn nothing_usable() -> Failure {
+    Failure::new(
+        Exit::Data,
+        "none of the images can be used",
+        "the lines above say why",
+    )
 }
 
 /// A score as JSON, under its name.
