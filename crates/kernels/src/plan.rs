@@ -47,6 +47,14 @@ const DEEP: usize = 1 << 21;
 /// Winograd needs a fourth of the products or less; of its tiles, this share of results must not hang over the edge.
 const LEAST_USED: f64 = 0.55;
 
+/// Multiply-adds of a matrix product that take as long as waking another thread, and some more: about ten microseconds.
+const SHARED_WORK: usize = 1 << 20;
+
+/// Whether several threads share a problem. Its results have the same bits either way.
+pub(crate) fn is_shared(multiply_adds: usize) -> bool {
+    multiply_adds >= SHARED_WORK
+}
+
 /// The method for a direction of a geometry in which nothing wraps.
 pub(crate) fn method(geometry: &Conv2d, direction: Direction) -> Method {
     let channels = [geometry.channels_in, geometry.channels_out];
@@ -148,6 +156,15 @@ mod tests {
                 [Method::DeepWinograd, Method::DeepWinograd, Method::Winograd]
             );
         }
+    }
+
+    #[test]
+    fn layers_for_digits_stay_on_one_thread_and_those_for_photos_do_not() {
+        let digits = Conv2d::new([8, 8], [1, 64], 2, 2, 0);
+        let photos = Conv2d::new([64, 64], [3, 64], 4, 2, 1);
+        assert!(!is_shared(64 * digits.multiply_adds()));
+        assert!(is_shared(64 * photos.multiply_adds()));
+        assert!(is_shared(photos.multiply_adds()));
     }
 
     #[test]

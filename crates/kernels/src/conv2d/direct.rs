@@ -9,7 +9,7 @@ use super::pixels::{self, Patches, PixelTable, Source};
 use crate::geometry::{Conv2d, Walk};
 use crate::isa::{self, Kernel};
 use crate::panels::{Layout, Panels};
-use crate::parallel::{self, Disjoint};
+use crate::parallel::Disjoint;
 use crate::tile::{self, MOST_ROWS, Pointers, Target};
 use crate::vector::{Vector, prefetch};
 
@@ -20,8 +20,6 @@ const TASK_ROWS: usize = 96;
 const FEW_TASKS: usize = 16;
 /// Channels of a pixel that are fetched ahead; hardware follows longer rows by itself.
 const PREFETCHED: usize = 64;
-/// Below this many multiply-adds, waking another thread costs more than it saves.
-const SMALL_WORK: usize = 1 << 20;
 
 /// One side of a convolution: channels in all, and in each group.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +134,9 @@ impl Direct {
         let zeros = vec![0.0; self.source.channels];
         let target = Disjoint::new(target);
         let tasks = self.tasks(batch);
-        let run_task = |task: &Task| {
+        let work: usize = self.passes.iter().map(|pass| self.work(pass, batch)).sum();
+        super::for_each_task(work, tasks.len(), |index| {
+            let task = &tasks[index];
             let pass = &self.passes[task.pass];
             let kernel = TaskKernel {
                 direct: self,
@@ -148,13 +148,7 @@ impl Direct {
                 finish,
             };
             isa::dispatch(pass.panels.level, kernel);
-        };
-        let work: usize = self.passes.iter().map(|pass| self.work(pass, batch)).sum();
-        if work < SMALL_WORK {
-            tasks.iter().for_each(run_task);
-        } else {
-            parallel::for_each(tasks.len(), |index| run_task(&tasks[index]));
-        }
+        });
     }
 
     fn work(&self, pass: &Pass, batch: usize) -> usize {

@@ -17,6 +17,7 @@ pub(crate) mod winograd;
 pub use epilogue::{Epilogue, Moments};
 
 use crate::geometry::Conv2d;
+use crate::parallel;
 use crate::plan::{self, Direction, Method};
 use crate::scratch;
 use depthwise::Depthwise;
@@ -201,6 +202,15 @@ impl<'a> Prepared<'a> {
             Epilogue::default().around(rows, parts, target, run);
             epilogue.over(channels, target);
         }
+    }
+}
+
+/// Runs each task of a problem of so many multiply-adds, on the calling thread alone if that is sooner.
+fn for_each_task(multiply_adds: usize, count: usize, task: impl Fn(usize) + Sync) {
+    if plan::is_shared(multiply_adds) {
+        parallel::for_each(count, task);
+    } else {
+        (0..count).for_each(task);
     }
 }
 

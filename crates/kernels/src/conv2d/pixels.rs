@@ -5,6 +5,7 @@ use crate::parallel::Disjoint;
 use crate::scratch::{self, Borrowed};
 use crate::vector::prefetch;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// With fewer channels than this, what all taps see is copied together first: see [`Patches`].
 const FEW_CHANNELS: usize = 16;
@@ -14,15 +15,20 @@ pub(crate) fn in_patches(walk: &Walk, channels: usize, groups: usize) -> bool {
     groups == 1 && channels < FEW_CHANNELS && walk.taps.len() > 1
 }
 
+/// Image, row and column of a grid point, counted over the batch.
+fn point(walk: &Walk, index: usize) -> [usize; 3] {
+    let [height, width] = walk.grid;
+    [
+        index / (height * width),
+        index / width % height,
+        index % width,
+    ]
+}
+
 /// Image, row and column of grid points `range[0]..range[1]`, counted over the batch.
 pub(crate) fn points(walk: &Walk, range: [usize; 2]) -> impl Iterator<Item = [usize; 3]> + use<> {
     let [height, width] = walk.grid;
-    let first = range[0];
-    let mut point = [
-        first / (height * width),
-        first / width % height,
-        first % width,
-    ];
+    let mut point = point(walk, range[0]);
     (range[0]..range[1]).map(move |_| {
         let current = point;
         point[2] += 1;
@@ -104,6 +110,26 @@ impl Inner {
         (distance[0] * self.size[1] + distance[1]) * channels as isize
     }
 
+    /// Whether all taps lie inside from a row of the grid on, as far as rows go.
+    fn holds_row(&self, walk: &Walk, y: usize) -> bool {
+        let y = (y * walk.source_step[0]) as isize;
+        y + self.least[0] >= 0 && y + self.most[0] < self.size[0]
+    }
+
+    /// The columns of the grid where all taps lie inside, as far as columns go.
+    fn columns(&self, walk: &Walk) -> Range<usize> {
+        let step = walk.source_step[1];
+        let start = (-self.least[1]).max(0) as usize;
+        let end = (self.size[1] - self.most[1]).max(0) as usize;
+        start.div_ceil(step)..end.div_ceil(step)
+    }
+
+    /// Which pixel of the source a tap sees from a place where it lies inside.
+    fn pixel(&self, image: usize, place: [isize; 2], distance: [isize; 2]) -> usize {
+        let [y, x] = [0, 1].map(|axis| (place[axis] + distance[axis]) as usize);
+        (image * self.size[0] as usize + y) * self.size[1] as usize + x
+    }
+
     /// The point's own pixel, which itself may lie outside; none if any tap does.
     fn base(&self, source: &Source, [image, y, x]: [isize; 3]) -> Option<*const f32> {
         let [height, width] = self.size;
@@ -123,15 +149,56 @@ impl Inner {
     }
 }
 
-/// Copies a dozen numbers or so: the call that a copy of unknown length makes would take longer than the copy.
-#[inline(always)]
-fn copy_short(from: &[f32], to: &mut [f32]) {
-    let (whole_from, rest_from) = from.as_chunks::<4>();
-    let (whole_to, rest_to) = to.as_chunks_mut::<4>();
-    for (to, from) in whole_to.iter_mut().zip(whole_from) {
-        *to = *from;
+/// A patch with taps beyond the edge.
+fn edge_patch(walk: &Walk, source: &Source, point: [usize; 3], patch: &mut [f32]) {
+    let [image, y, x] = place(walk, point);
+    for (tap, to) in walk
+        .taps
+        .iter()
+        .zip(patch.chunks_exact_mut(source.channels))
+    {
+        let [y, x] = [y + tap.distance[0], x + tap.distance[1]];
+        match source.pixel(walk, [image, y, x]) {
+            Some(pixel) => to.copy_from_slice(pixel),
+            None => to.fill(0.0),
+        }
     }
-    for (to, from) in rest_to.iter_mut().zip(rest_from) {
+}
+
+/// Short pieces of memory, each to be copied to its place.
+struct Pieces<'a> {
+    from: &'a [f32],
+    from_step: usize,
+    to: &'a mut [f32],
+    to_step: usize,
+    count: usize,
+}
+
+impl Pieces<'_> {
+    /// Copies pieces of so many numbers: three taps of three colours, four of three, or any.
+    fn copy(self, len: usize) {
+        match len {
+            9 => self.copy_each(copy_fixed::<9>),
+            12 => self.copy_each(copy_fixed::<12>),
+            _ => self.copy_each(|from, to| to[..len].copy_from_slice(&from[..len])),
+        }
+    }
+
+    #[inline(always)]
+    fn copy_each(self, copy: impl Fn(&[f32], &mut [f32])) {
+        for index in 0..self.count {
+            copy(
+                &self.from[index * self.from_step..],
+                &mut self.to[index * self.to_step..],
+            );
+        }
+    }
+}
+
+/// A dozen numbers by a few moves: a copy of unknown length makes a call that takes longer than the copy.
+#[inline(always)]
+fn copy_fixed<const LEN: usize>(from: &[f32], to: &mut [f32]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<LEN>(), to.first_chunk_mut()) {
         *to = *from;
     }
 }
@@ -153,32 +220,39 @@ impl Patches {
         let step = len.next_multiple_of(16);
         let mut data = scratch::borrow((range[1] - range[0]) * step);
         let inner = Inner::new(walk);
-        let run = walk.run * channels;
-        let offsets: Vec<isize> = walk
-            .taps
-            .iter()
-            .step_by(walk.run)
-            .map(|tap| inner.offset(tap.distance, channels))
-            .collect();
-        for (index, point) in self::points(walk, range).enumerate() {
-            let [image, y, x] = place(walk, point);
-            let patch = &mut data[index * step..][..len];
-            if let Some(base) = inner.base(source, [image, y, x]) {
-                for (offset, to) in offsets.iter().zip(patch.chunks_exact_mut(run)) {
-                    // SAFETY: all taps lie inside, and those of a run side by side.
-                    let from =
-                        unsafe { std::slice::from_raw_parts(base.wrapping_offset(*offset), run) };
-                    copy_short(from, to);
+        let columns = inner.columns(walk);
+        let mut first = range[0];
+        while first < range[1] {
+            // Up to the end of a row of the grid.
+            let [image, y, x] = point(walk, first);
+            let end = range[1].min(first + walk.grid[1] - x);
+            let inside = match inner.holds_row(walk, y) {
+                true => {
+                    columns.start.clamp(x, x + end - first)..columns.end.clamp(x, x + end - first)
                 }
-                continue;
-            }
-            for (tap, to) in walk.taps.iter().zip(patch.chunks_exact_mut(channels)) {
-                let [y, x] = [y + tap.distance[0], x + tap.distance[1]];
-                match source.pixel(walk, [image, y, x]) {
-                    Some(pixel) => to.copy_from_slice(pixel),
-                    None => to.fill(0.0),
+                false => x..x,
+            };
+            let to = &mut data[(first - range[0]) * step..(end - range[0]) * step];
+            for (column, patch) in to.chunks_exact_mut(step).enumerate() {
+                if !inside.contains(&(x + column)) {
+                    edge_patch(walk, source, [image, y, x + column], &mut patch[..len]);
                 }
             }
+            if !inside.is_empty() {
+                let [_, row, column] = place(walk, [image, y, inside.start]);
+                for (index, tap) in walk.taps.iter().enumerate().step_by(walk.run) {
+                    let pixel = inner.pixel(image, [row, column], tap.distance);
+                    let pieces = Pieces {
+                        from: &source.data[pixel * channels..],
+                        from_step: walk.source_step[1] * channels,
+                        to: &mut to[(inside.start - x) * step + index * channels..],
+                        to_step: step,
+                        count: inside.len(),
+                    };
+                    pieces.copy(walk.run * channels);
+                }
+            }
+            first = end;
         }
         Self { data, step }
     }

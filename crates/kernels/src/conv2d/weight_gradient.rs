@@ -25,8 +25,6 @@ const SLICE_BLOCKS: usize = 4;
 const SLOTS: usize = 16;
 /// Pixels from the one that is packed to the one that is fetched ahead.
 const AHEAD: usize = 12;
-/// Below this many multiply-adds, waking another thread costs more than it saves.
-const SMALL_WORK: usize = 1 << 20;
 
 /// Writes the gradient with respect to the weights. Lengths are the caller's to check.
 pub(crate) fn weight_gradient(
@@ -120,7 +118,8 @@ impl Plan<'_> {
         let partials = Disjoint::new(partials);
         let level = isa::level();
         let units = self.geometry.groups * self.chunks;
-        let task = |index: usize| {
+        let work = self.pixels * self.geometry.weights_len();
+        super::for_each_task(work, self.slices * units, |index| {
             isa::dispatch(
                 level,
                 Task {
@@ -130,12 +129,7 @@ impl Plan<'_> {
                     unit: index % units,
                 },
             );
-        };
-        if self.pixels * self.geometry.weights_len() < SMALL_WORK {
-            (0..self.slices * units).for_each(task);
-        } else {
-            parallel::for_each(self.slices * units, task);
-        }
+        });
     }
 }
 

@@ -7,6 +7,7 @@ use super::lines::{self, Chunks, MOST_POINTS, RESULTS, Scheme, Square, ThreeTaps
 use super::parts::{self, Parts, SourceTiles, Tiles};
 use super::{GAP, TASK_TILES};
 use crate::conv2d::epilogue::Finish;
+use crate::conv2d::for_each_task;
 use crate::geometry::Conv2d;
 use crate::isa::{self, Kernel};
 use crate::panels::{Panels, Shape};
@@ -20,8 +21,6 @@ const POINTS: usize = MOST_POINTS * MOST_POINTS;
 const TAPS: usize = 9;
 /// Channels of a task on either side, about: what lies at the points takes 0.6 MB then.
 const TASK_CHANNELS: usize = 64;
-/// Below this many multiply-adds of the direct method, waking another thread costs more than it saves.
-const SMALL_WORK: usize = 1 << 18;
 
 /// Grouped weights at the points, ready for one direction.
 #[derive(Clone)]
@@ -121,7 +120,11 @@ impl Grouped {
         let groups_each = (TASK_CHANNELS / self.from.max(self.to)).clamp(1, self.groups);
         // The groups of one tile follow each other, so that a pixel's cache lines come one after the other.
         let pieces = self.groups.div_ceil(groups_each);
-        let task = |index: usize| {
+        let tasks = pieces * self.parts(batch);
+        let results = tiles.count * RESULTS * RESULTS;
+        // Small groups fill their tiles badly: a product takes four times as long.
+        let work = 4 * results * TAPS * self.from * self.groups * self.to;
+        for_each_task(work, tasks, |index| {
             let (part, group) = (index / pieces, index % pieces * groups_each);
             isa::dispatch(
                 self.panels.level,
@@ -136,14 +139,7 @@ impl Grouped {
                     finish,
                 },
             );
-        };
-        let tasks = pieces * self.parts(batch);
-        let results = tiles.count * RESULTS * RESULTS;
-        if results * TAPS * self.from * self.groups * self.to < SMALL_WORK {
-            (0..tasks).for_each(task);
-        } else {
-            parallel::for_each(tasks, task);
-        }
+        });
     }
 }
 

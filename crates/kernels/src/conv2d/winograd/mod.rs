@@ -20,6 +20,7 @@ pub(crate) use grouped_weight_gradient::weight_gradient as grouped_weight_gradie
 pub(crate) use weight_gradient::weight_gradient;
 
 use super::epilogue::Finish;
+use super::for_each_task;
 use crate::geometry::Conv2d;
 use crate::isa::{self, Kernel};
 use crate::panels::{self, Panels, VECTORS};
@@ -136,7 +137,11 @@ impl Winograd {
         }
         // The phases of a place follow each other, so that they find its source in the cache.
         tasks.sort_by_key(|task| task.tiles[0]);
-        parallel::for_each(tasks.len(), |index| {
+        // A tile takes a fourth of the definition's products or less.
+        let results = tile_blocks * TASK_TILES * RESULTS * RESULTS;
+        let taps: usize = self.passes[0].parts.walk.taps.len();
+        let work = results * taps * self.channels_from * self.channels_to / 4;
+        for_each_task(work, tasks.len(), |index| {
             let task = &tasks[index];
             let level = task.pass.panels.level;
             match task.pass.parts.taps {
