@@ -3,6 +3,7 @@
 mod bench;
 mod digits;
 mod kills;
+mod parity;
 mod ranks;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum Task {
     Ranks(ranks::Ranks),
     /// Trains networks with and without Winograd's convolutions and compares their scores.
     Rounding(digits::Rounding),
+    /// Compares networks on the processor with the same on another device, forward and backward.
+    Parity(parity::Parity),
     /// Trains `vae-mlp` on digits and prints its likelihood beside PyTorch's.
     VaeMlp(digits::VaeMlp),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Kills(arguments) => kills::run(&arguments),
         Task::Ranks(arguments) => ranks::run(&arguments),
         Task::Rounding(arguments) => digits::compare_rounding(&arguments),
+        Task::Parity(arguments) => parity::run(&arguments),
         Task::VaeMlp(arguments) => digits::compare_likelihood(&arguments),
     };
     match result {

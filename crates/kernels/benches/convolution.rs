@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p trompe-kernels --bench convolution -- [part of a name] [--rounds N] [--level avx2]`, threads by
 //! `RAYON_NUM_THREADS`. A line a direction: name, direction, median in ms, GFLOP/s counting the definition's
-//! multiply-adds as two. `pytorch_layers.py` beside this file times PyTorch in turn with it.
+//! multiply-adds as two. `--list` prints the layers instead, for `cargo xtask bench layers`, which times PyTorch in turn.
 
 use std::hint::black_box;
 use trompe_kernels::conv2d::{self, Epilogue, Prepared};
@@ -27,14 +27,7 @@ fn layers() -> Vec<Layer> {
     let conv = |size: usize, channels, kernel, stride, padding| {
         Conv2d::new([size, size], channels, kernel, stride, padding)
     };
-    let grouped = Conv2d {
-        groups: 16,
-        ..conv(32, [256, 256], 3, 1, 1)
-    };
-    let depthwise = Conv2d {
-        groups: 256,
-        ..conv(32, [256, 256], 3, 1, 1)
-    };
+    let groups = |groups: usize, geometry: Conv2d| Conv2d { groups, ..geometry };
     vec![
         layer("dcgan 3-64 at 64", 64, conv(64, [3, 64], 4, 2, 1)),
         layer("dcgan 64-128 at 32", 64, conv(32, [64, 128], 4, 2, 1)),
@@ -49,12 +42,75 @@ fn layers() -> Vec<Layer> {
         layer("vae 128-256 at 8", 64, conv(8, [128, 256], 3, 2, 1)),
         layer("r3gan 1x1 256-512 at 32", 16, conv(32, [256, 512], 1, 1, 0)),
         layer("r3gan 1x1 512-256 at 32", 16, conv(32, [512, 256], 1, 1, 0)),
-        layer("r3gan 3x3 256 in 16 groups at 32", 16, grouped),
-        layer("depthwise 3x3 256 at 32", 16, depthwise),
+        layer(
+            "r3gan 3x3 256 in 16 groups at 32",
+            16,
+            groups(16, conv(32, [256, 256], 3, 1, 1)),
+        ),
+        layer(
+            "depthwise 3x3 256 at 32",
+            16,
+            groups(256, conv(32, [256, 256], 3, 1, 1)),
+        ),
+        layer("digits 1-64 at 8", 64, conv(8, [1, 64], 2, 2, 0)),
         layer("digits 16-32 at 4", 64, conv(4, [16, 32], 4, 2, 1)),
         layer("dense 784-400", 128, conv(1, [784, 400], 1, 1, 0)),
         layer("dense 400-20", 128, conv(1, [400, 20], 1, 1, 0)),
+        layer("inception 3-32 at 299", 8, conv(299, [3, 32], 3, 2, 0)),
+        layer("inception 32-32 at 149", 8, conv(149, [32, 32], 3, 1, 0)),
+        layer("inception 32-64 at 147", 8, conv(147, [32, 64], 3, 1, 1)),
+        layer("inception 64-80 at 73", 8, conv(73, [64, 80], 1, 1, 0)),
+        layer("inception 80-192 at 73", 8, conv(73, [80, 192], 3, 1, 0)),
+        layer("inception 192-64 at 35", 8, conv(35, [192, 64], 1, 1, 0)),
+        layer("inception 48-64 at 35", 8, conv(35, [48, 64], 5, 1, 2)),
+        layer("inception 64-96 at 35", 8, conv(35, [64, 96], 3, 1, 1)),
+        layer("inception 288-384 at 35", 8, conv(35, [288, 384], 3, 2, 0)),
+        layer("inception 768-192 at 17", 8, conv(17, [768, 192], 1, 1, 0)),
+        layer(
+            "inception 160-160 1x7 at 17",
+            8,
+            line([1, 7], 17, [160, 160]),
+        ),
+        layer(
+            "inception 192-192 7x1 at 17",
+            8,
+            line([7, 1], 17, [192, 192]),
+        ),
+        layer("inception 192-320 at 17", 8, conv(17, [192, 320], 3, 2, 0)),
+        layer("inception 2048-320 at 8", 8, conv(8, [2048, 320], 1, 1, 0)),
+        layer("inception 384-384 1x3 at 8", 8, line([1, 3], 8, [384, 384])),
+        layer("inception 384-384 3x1 at 8", 8, line([3, 1], 8, [384, 384])),
+        layer("inception 448-384 at 8", 8, conv(8, [448, 384], 3, 1, 1)),
     ]
+}
+
+/// A kernel of one row or column that keeps the size.
+fn line(kernel: [usize; 2], size: usize, channels: [usize; 2]) -> Conv2d {
+    Conv2d {
+        kernel,
+        padding: kernel.map(|side| [side / 2; 2]),
+        ..Conv2d::new([size, size], channels, 1, 1, 0)
+    }
+}
+
+/// A layer for another program: name, batch, groups, then pairs: input size, channels, kernel,
+/// stride, padding.
+fn describe(layer: &Layer) -> String {
+    let Layer {
+        name,
+        batch,
+        geometry,
+    } = layer;
+    let numbers = [
+        [*batch, geometry.groups],
+        geometry.input_size,
+        [geometry.channels_in, geometry.channels_out],
+        geometry.kernel,
+        geometry.stride,
+        geometry.padding.map(|[before, _]| before),
+    ];
+    let numbers = numbers.as_flattened().iter().map(usize::to_string);
+    format!("{name}\t{}", numbers.collect::<Vec<_>>().join("\t"))
 }
 
 fn main() {
@@ -62,6 +118,11 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        return layers()
+            .iter()
+            .for_each(|layer| println!("{}", describe(layer)));
+    }
     let rounds = arguments
         .iter()
         .position(|argument| argument == "--rounds")

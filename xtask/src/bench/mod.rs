@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: our steps beside PyTorch's, in turn, in one run.
 
+mod accuracy;
+mod kernels;
 mod memory;
 mod ours;
 mod overhead;
 mod peers;
+mod venv;
 
 use clap::{Args, Subcommand};
 use std::error::Error;
@@ -19,6 +22,54 @@ pub(crate) enum Bench {
     Ours(Ours),
     /// Measures what the engine costs beside DCGAN-64's steps: journal, averaged weights, checkpoints.
     Overhead,
+    /// Times single convolutions, each direction by itself, in turn with PyTorch's.
+    Layers(Layers),
+    /// Counts the instructions of each kernel under valgrind and compares them with `benchsuite/instructions.tsv`.
+    Instructions(Instructions),
+    /// Prints the errors of single operations against f64, ours beside PyTorch's.
+    Accuracy(Accuracy),
+}
+
+/// Flags of `bench layers`.
+#[derive(Args)]
+pub(crate) struct Layers {
+    /// Threads on both sides.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Turns of each side.
+    #[arg(long, default_value_t = 3)]
+    turns: usize,
+    /// Part of the layers' names.
+    #[arg(long, default_value = "")]
+    layer: String,
+    /// Instructions on both sides.
+    #[arg(long, default_value = "best", value_parser = ["best", "avx2"])]
+    level: String,
+    /// Python with PyTorch; by default a virtual environment `.venv` that is made if it is absent.
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Where raw numbers are kept, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Flags of `bench instructions`.
+#[derive(Args)]
+pub(crate) struct Instructions {
+    /// Keeps the new counts as the table to compare with.
+    #[arg(long)]
+    write: bool,
+}
+
+/// Flags of `bench accuracy`.
+#[derive(Args)]
+pub(crate) struct Accuracy {
+    /// Python with PyTorch; by default a virtual environment `.venv` that is made if it is absent.
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Where raw numbers are kept, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 /// Flags of `bench peers`.
@@ -64,5 +115,8 @@ pub(crate) fn run(bench: Bench) -> Result<(), Box<dyn Error>> {
         Bench::Peers(peers) => peers::run(&peers),
         Bench::Ours(ours) => ours::run(&ours),
         Bench::Overhead => overhead::run(),
+        Bench::Layers(arguments) => kernels::layers(&arguments),
+        Bench::Instructions(arguments) => kernels::instructions(&arguments),
+        Bench::Accuracy(arguments) => accuracy::run(&arguments),
     }
 }

@@ -1,24 +1,20 @@
 //! Two programs taking turns.
 
-use super::{Peers, ours};
+use super::{Peers, ours, venv};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// Between turns: worker threads of either side spin for a moment after their last task.
 const PAUSE: Duration = Duration::from_millis(200);
 const SCRIPT: &str = "benchsuite/peers/torch_peer.py";
-const REQUIREMENTS: &str = "benchsuite/peers/requirements.txt";
 
 pub(crate) fn run(arguments: &Peers) -> Result<(), Box<dyn Error>> {
-    let python = match &arguments.python {
-        Some(python) => python.clone(),
-        None => virtual_environment()?,
-    };
+    let python = venv::python(arguments.python.as_ref())?;
     let steps: Vec<String> = match &arguments.steps[..] {
         [] => ours::steps().map(str::to_owned).collect(),
         steps => steps.to_vec(),
@@ -162,21 +158,4 @@ impl Program {
         self.child.wait()?;
         Ok(answer)
     }
-}
-
-/// Python of a virtual environment with PyTorch, made if it is absent.
-fn virtual_environment() -> Result<PathBuf, Box<dyn Error>> {
-    let python = PathBuf::from(".venv/bin/python");
-    if !python.exists() {
-        eprintln!("making a virtual environment with PyTorch in .venv");
-        let run = |command: &mut Command| -> Result<(), Box<dyn Error>> {
-            match command.status()?.success() {
-                true => Ok(()),
-                false => Err(format!("{command:?} failed").into()),
-            }
-        };
-        run(Command::new("python3").args(["-m", "venv", ".venv"]))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "-q", "-r", REQUIREMENTS]))?;
-    }
-    Ok(python)
 }
