@@ -7,6 +7,7 @@ use miette::{Diagnostic, MietteDiagnostic};
 use trompe::DeviceError;
 use trompe_data::DataError;
 use trompe_images::ImageError;
+use trompe_latent::TooManyLatents;
 use trompe_metrics::MetricError;
 use trompe_models::ModelError;
 use trompe_snapshots::SnapshotError;
@@ -127,6 +128,12 @@ impl From<MetricError> for Failure {
             _ => Exit::Failed,
         };
         Self::from_diagnostic(exit, error)
+    }
+}
+
+impl From<TooManyLatents> for Failure {
+    fn from(error: TooManyLatents) -> Self {
+        Self::from_diagnostic(Exit::Usage, error)
     }
 }
 

@@ -38,6 +38,30 @@ fn not_latents(reason: impl Into<String>) -> NotLatents {
     }
 }
 
+/// Latents beyond what an archive can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Diagnostic)]
+#[error("{bytes} bytes of latents are more than the 4 GiB that an `.npz` archive holds")]
+#[diagnostic(help("encode fewer images with `-n`, or parts of the set one after the other"))]
+pub struct TooManyLatents {
+    bytes: u64,
+}
+
+impl TooManyLatents {
+    /// Refuses so many latents with so many entries each.
+    ///
+    /// # Errors
+    /// When an archive cannot hold them.
+    pub fn check(latents: u64, entries: u64) -> Result<(), Self> {
+        // The names, headers and the padding of the array beside them take far less.
+        const OVERHEAD: u64 = 4096;
+        let bytes = latents.saturating_mul(entries).saturating_mul(4);
+        match bytes <= u64::from(u32::MAX) - OVERHEAD {
+            true => Ok(()),
+            false => Err(Self { bytes }),
+        }
+    }
+}
+
 const MAGIC: &[u8] = b"\x93NUMPY";
 const MEMBER: &[u8] = b"PK\x03\x04";
 const NAME: &[u8] = b"latents.npy";
@@ -47,13 +71,17 @@ const DIRECTORY_ENTRY: usize = 46;
 
 /// An `.npz` archive of latents; its bytes depend on the latents alone.
 ///
+/// # Errors
+/// When they are more than an archive can hold.
+///
 /// # Panics
-/// When latents differ in length, or are larger than the 4 GiB that the archive can hold.
-pub fn to_npz(latents: &[Vec<f32>]) -> Vec<u8> {
+/// When latents differ in length.
+pub fn to_npz(latents: &[Vec<f32>]) -> Result<Vec<u8>, TooManyLatents> {
     let entries = latents.first().map_or(0, Vec::len);
+    TooManyLatents::check(latents.len() as u64, entries as u64)?;
     assert!(latents.iter().all(|latent| latent.len() == entries));
     let array = npy(latents, entries);
-    let size = u32::try_from(array.len()).expect("latents fit 4 GiB");
+    let size = array.len() as u32;
 
     // What the header of the member and its entry in the directory share: version 2.0, no flags,
     // no compression, midnight of 1 January 1980, checksum, both sizes, length of the name.
@@ -76,7 +104,7 @@ pub fn to_npz(latents: &[Vec<f32>]) -> Vec<u8> {
     file.extend(((DIRECTORY_ENTRY + NAME.len()) as u32).to_le_bytes());
     file.extend(directory);
     file.extend([0, 0]);
-    file
+    Ok(file)
 }
 
 fn npy(latents: &[Vec<f32>], entries: usize) -> Vec<u8> {
@@ -213,8 +241,16 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        assert_eq!(from_numpy(&to_npz(&latents())), Ok(latents()));
+        assert_eq!(from_numpy(&to_npz(&latents()).unwrap()), Ok(latents()));
         assert_eq!(from_numpy(&npy(&latents(), 3)), Ok(latents()));
+    }
+
+    #[test]
+    fn more_than_an_archive_holds_is_refused() {
+        assert_eq!(TooManyLatents::check(1 << 20, 1000), Ok(()));
+        let error = TooManyLatents::check(1 << 20, 1024).unwrap_err();
+        assert!(error.to_string().contains("4294967296 bytes"), "{error}");
+        assert!(TooManyLatents::check(u64::MAX, 2).is_err());
     }
 
     /// As `numpy.save` writes `numpy.array([1.0, -2.5])`.
@@ -230,7 +266,7 @@ mod tests {
 
     #[test]
     fn cuts_and_flipped_bits_are_noticed() {
-        let file = to_npz(&latents());
+        let file = to_npz(&latents()).unwrap();
         let end = MEMBER_HEADER + NAME.len() + npy(&latents(), 3).len();
         for length in 0..end {
             assert!(

@@ -14,7 +14,7 @@ mod sensitivity;
 mod symmetric;
 mod traverse;
 
-pub use file::{NotLatents, from_numpy, to_npz};
+pub use file::{NotLatents, TooManyLatents, from_numpy, to_npz};
 pub use interpolate::{Ends, path, slerp};
 pub use sample::sample;
 pub use sensitivity::Sensitivity;

@@ -1,13 +1,17 @@
 //! Everything that a run needs to go on as if it had never stopped.
 //!
 //! One file holds weights, averaged weights, the optimizers' moments and counts, the number of
-//! images seen and the best score so far. All random numbers, schedules and the order of the data
+//! images seen, the best score so far, and what reports and warnings that are still to come rest on.
+//! All random numbers, schedules and the order of the data
 //! follow from the recipe and the images seen, so there is no generator to save.
 
 use crate::TrainError;
+use crate::event::Score;
+use crate::health::Trends;
 use crate::optimizer::Counts;
 use crate::step::gan::Memory;
 use crate::trainee::Trainee;
+use crate::window::Sums;
 use burn::module::Module;
 use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
@@ -41,10 +45,25 @@ pub(crate) struct Best {
     pub(crate) evaluated: u64,
 }
 
+/// What reports, warnings and snapshots that are still to come rest on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Notes {
+    /// Losses since the last report.
+    pub(crate) losses: Sums,
+    /// How long findings about the run's health have held.
+    pub(crate) trends: Trends,
+    /// Updates that were left out, as far as they were told of.
+    pub(crate) skipped: u64,
+    /// Those of the last evaluation.
+    pub(crate) scores: BTreeMap<String, Score>,
+}
+
 /// The part of a checkpoint that is not tensors.
 #[derive(Debug, Serialize, Deserialize)]
 struct Contents {
     position: Position,
+    #[serde(default)]
+    notes: Notes,
     /// What each optimizer did.
     counts: BTreeMap<String, Counts>,
 }
@@ -54,6 +73,7 @@ pub(crate) fn write(
     folder: &Path,
     trainee: &Trainee,
     position: Position,
+    notes: Notes,
     keep: usize,
 ) -> Result<PathBuf, TrainError> {
     let mut tensors = BTreeMap::new();
@@ -96,7 +116,11 @@ pub(crate) fn write(
             put("memory", game.memory.to_tensors());
         }
     }
-    let contents = Contents { position, counts };
+    let contents = Contents {
+        position,
+        notes,
+        counts,
+    };
     let file = TensorFile {
         metadata: serde_json::to_value(contents).expect("numbers and names are JSON"),
         tensors,
@@ -115,7 +139,7 @@ pub(crate) fn restore(
     folder: &Path,
     mut trainee: Trainee,
     damaged: &mut Vec<String>,
-) -> Result<(Trainee, Option<Position>), TrainError> {
+) -> Result<(Trainee, Option<(Position, Notes)>), TrainError> {
     for path in list(folder)?.into_iter().rev() {
         let read = TensorFile::read(&path).map_err(|error| error.to_string());
         let parsed = read.and_then(|file| {
@@ -134,7 +158,7 @@ pub(crate) fn restore(
             path: path.clone(),
             reason: explain(&misfit),
         })?;
-        return Ok((trainee, Some(contents.position)));
+        return Ok((trainee, Some((contents.position, contents.notes))));
     }
     Ok((trainee, None))
 }

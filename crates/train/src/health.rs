@@ -6,6 +6,7 @@
 
 use crate::event::Numbers;
 use crate::recipe::{GanObjective, Objective, Recipe};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trompe_images::Pixels;
 
@@ -29,13 +30,19 @@ pub(crate) struct Finding {
     pub(crate) message: String,
 }
 
-/// What was seen of a game so far in this sitting.
+/// What was seen of a game so far.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     /// How much real images differ from each other, if this is a game.
     spread: Option<f64>,
+    trends: Trends,
+}
+
+/// How long findings have held; saved with a checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Trends {
     /// Reports in a row in which a code's condition held.
-    rows: BTreeMap<&'static str, u32>,
+    rows: BTreeMap<String, u32>,
     /// Sheets in a row with images that look alike.
     alike: u32,
 }
@@ -46,8 +53,18 @@ impl Health {
     pub(crate) fn new(recipe: &Recipe, real: &[Pixels]) -> Self {
         Self {
             spread: matches!(recipe.objective, Objective::Gan(_)).then(|| spread(real)),
-            ..Self::default()
+            trends: Trends::default(),
         }
+    }
+
+    /// The same where an earlier sitting has seen `trends`.
+    pub(crate) fn with_trends(self, trends: Trends) -> Self {
+        Self { trends, ..self }
+    }
+
+    /// For a checkpoint.
+    pub(crate) fn trends(&self) -> &Trends {
+        &self.trends
     }
 
     /// What can be said before the first step, of a set of so many images.
@@ -90,7 +107,7 @@ impl Health {
         ];
         let mut findings = Vec::new();
         for (code, evidence) in conditions {
-            let row = self.rows.entry(code).or_default();
+            let row = self.trends.rows.entry(code.to_owned()).or_default();
             match evidence {
                 None => *row = 0,
                 Some(message) => {
@@ -109,11 +126,11 @@ impl Health {
         let real = self.spread.filter(|&spread| spread > 0.0)?;
         let share = spread(generated) / real;
         if steps < GROWN_UP || share >= ALIKE {
-            self.alike = 0;
+            self.trends.alike = 0;
             return None;
         }
-        self.alike += 1;
-        (self.alike == 1).then(|| Finding {
+        self.trends.alike += 1;
+        (self.trends.alike == 1).then(|| Finding {
             code: "collapsed",
             message: format!(
                 "the generated images look alike: they differ {:.1} % as much as real ones; try a \
@@ -125,7 +142,7 @@ impl Health {
 
     /// Whether images have looked alike for so long that nothing will become of the run.
     pub(crate) fn is_hopeless(&self) -> bool {
-        self.alike >= HOPELESS
+        self.trends.alike >= HOPELESS
     }
 }
 

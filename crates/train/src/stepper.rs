@@ -2,7 +2,7 @@
 
 use crate::recipe::Recipe;
 use crate::trainee::{Setting, Trainee};
-use crate::window::Window;
+use crate::window::{Sums, Window};
 use crate::{Numbers, TrainError};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::collections::BTreeMap;
@@ -45,9 +45,9 @@ impl Stepper {
         let (trainee, report) = step.expect("a single rank cannot be lost");
         self.trainee = Some(trainee);
         self.seen += self.setting.batch as u64;
-        let mut losses = Window::new();
+        let mut losses = Window::new(Sums::default());
         losses.add(report.losses, 0, 0.0);
-        losses.mean_losses()
+        losses.sums().means()
     }
 
     /// Updates that were left out because their gradients were infinite or not numbers.

@@ -282,3 +282,26 @@ fn bins_of_a_mixture_are_the_values_of_the_images() {
     let error = refused(mixture(256)).to_string();
     assert!(error.contains("levels = 17"), "{error}");
 }
+
+#[test]
+fn one_key_of_an_adaptive_augmentation_leaves_the_others_as_usual() {
+    let augment = |settings: &[(&str, &str)]| {
+        let recipe = RecipeBuilder::preset("dcgan").unwrap();
+        let recipe = settings.iter().fold(recipe, |recipe, (key, value)| {
+            recipe.set("--set", key, value)
+        });
+        match recipe.resolve().unwrap().recipe.objective {
+            Objective::Gan(gan) => gan.augment,
+            Objective::Vae(_) => None,
+        }
+    };
+    let key = "objective.gan.augment";
+    let usual = augment(&[(key, "auto")]).unwrap();
+    let mut expected = usual.adapt.unwrap();
+    expected.target = 0.5;
+    for base in ["auto", "none"] {
+        let changed = augment(&[(key, base), (&format!("{key}.adapt.target"), "0.5")]).unwrap();
+        assert_eq!(changed.adapt, Some(expected));
+        assert_eq!(changed.policy, usual.policy);
+    }
+}

@@ -86,6 +86,70 @@ fn a_stopped_gan_with_styles_ends_in_the_same_bytes() {
     stopped_and_whole_runs_end_in_the_same_bytes("stylegan2");
 }
 
+/// What a run says: losses of every report and codes of all warnings, sitting after sitting, each
+/// ended by the first checkpoint whose images `stops` names.
+fn words(recipe: &RecipeBuilder, path: &Path, stops: &[u64]) -> Vec<(u64, String)> {
+    let mut words = Vec::new();
+    let mut stops = stops.iter();
+    loop {
+        let run = RunDir::open(path).unwrap_or_else(|_| RunDir::create(path).unwrap());
+        let resolved = recipe.clone().resolve().unwrap();
+        std::fs::write(run.recipe(), resolved.recipe.to_toml()).unwrap();
+        let stop = AtomicBool::new(false);
+        let next = stops.next();
+        let mut observer = |event: &Event| -> Result<(), TrainError> {
+            match event {
+                Event::Progress(progress) => {
+                    words.push((progress.step, format!("{:?}", progress.losses)));
+                }
+                Event::Warning(warning) => words.push((warning.step, warning.code.clone())),
+                Event::Checkpoint(written) if Some(&written.images) == next => {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                _ => {}
+            }
+            Ok(())
+        };
+        let outcome = fit(resolved, &run, &Device::flex(), &mut observer, &stop).unwrap();
+        if let Outcome::Done(_) = outcome {
+            return words;
+        }
+    }
+}
+
+/// Checkpoints fall between reports, and stops between the reports that a trend is made of.
+#[test]
+fn a_stopped_run_reports_and_warns_as_the_whole_does() {
+    let settings = [
+        ("training.batch", "16"),
+        ("training.steps", "700"),
+        ("training.report_every", "160"),
+        ("training.sample_every", "1600"),
+        ("training.evaluate_every", "1000000"),
+        ("training.checkpoint_every", "528"),
+        ("model.gan.generator.mlp.hidden", "[32]"),
+        ("model.gan.discriminator.mlp.hidden", "[64]"),
+        // A discriminator that wins at once.
+        ("objective.gan.discriminator.rate", "3e-3"),
+        ("objective.gan.generator.rate", "1e-9"),
+    ];
+    let recipe = RecipeBuilder::preset("gan-mlp").unwrap();
+    let recipe = settings.iter().fold(recipe, |recipe, (key, value)| {
+        recipe.set("--set", key, value)
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
+    let whole = words(&recipe, &whole, &[]);
+    assert!(
+        whole
+            .iter()
+            .any(|(_, word)| word == "discriminator-too-strong"),
+        "{whole:?}"
+    );
+    let every_checkpoint: Vec<u64> = (1..21).map(|index| index * 528).collect();
+    assert_eq!(words(&recipe, &stopped, &every_checkpoint), whole);
+}
+
 #[test]
 fn another_seed_ends_in_other_bytes() {
     let folder = tempfile::tempdir().unwrap();

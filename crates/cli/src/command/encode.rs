@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use trompe::write_atomically;
-use trompe_latent::to_npz;
+use trompe_latent::{TooManyLatents, to_npz};
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -53,6 +53,10 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     let images = arguments
         .images
         .open(arguments.source.as_deref(), &session, None)?;
+    // Known before hours of work.
+    let (selection, most) = images.selection();
+    let expected = selection.len().min(most) as u64;
+    TooManyLatents::check(expected, session.latent_entries() as u64)?;
     let mut latents = Vec::new();
     for group in images.groups(AT_A_TIME, console) {
         latents.extend(session.encode(&group?)?);
@@ -64,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
             "the lines above say why",
         ));
     }
-    let file = to_npz(&latents);
+    let file = to_npz(&latents)?;
     write_atomically(&arguments.out, |writer| writer.write_all(&file))?;
     let out = arguments.out.display();
     console.say(format_args!("wrote `{out}`: {} latents", latents.len()));

@@ -82,6 +82,7 @@ pub fn fit_together(
             fit.evaluate()?;
         }
         if fit.is_due(fit.recipe.training.checkpoint_every) || fit.is_at_end() {
+            fit.gather()?;
             fit.save()?;
         }
     }
@@ -150,7 +151,8 @@ impl<'a> Fit<'a> {
         let untrained = Trainee::new(&recipe, device)?;
         let mut damaged = Vec::new();
         let (trainee, found) = checkpoint::restore(&run.checkpoints(), untrained, &mut damaged)?;
-        let position = found.unwrap_or_default();
+        let is_new = found.is_none();
+        let (position, notes) = found.unwrap_or_default();
         let mut warnings: Vec<_> = damaged
             .into_iter()
             .map(|reason| Warning {
@@ -159,9 +161,13 @@ impl<'a> Fit<'a> {
                 message: format!("{reason}; the one before it is used"),
             })
             .collect();
-        let trainee = match (&recipe.transfer, found) {
-            (Some(transfer), None) => begin_with(transfer, &recipe, device, &mut warnings)?,
+        let trainee = match &recipe.transfer {
+            Some(transfer) if is_new => begin_with(transfer, &recipe, device, &mut warnings)?,
             _ => trainee,
+        };
+        let losses = match setting.collective.rank() {
+            0 => notes.losses,
+            _ => notes.losses.emptied(),
         };
         Ok(Self {
             scale: Scale::new(recipe.model.value_range(), images.levels()),
@@ -172,15 +178,15 @@ impl<'a> Fit<'a> {
             setting,
             run,
             observer,
-            skipped: skipped(&trainee),
-            health,
+            skipped: notes.skipped,
+            health: health.with_trends(notes.trends),
             trainee: Some(trainee),
             resumed_from: position.images,
             sitting: (Instant::now(), position.elapsed),
             position,
-            window: Window::new(),
+            window: Window::new(losses),
             evaluator: Evaluator::default(),
-            scores: BTreeMap::new(),
+            scores: notes.scores,
             current: None,
             warnings,
             named: BTreeSet::new(),

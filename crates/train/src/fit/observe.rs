@@ -19,8 +19,9 @@ const HOPELESS: u64 = 20;
 impl Fit<'_> {
     pub(super) fn report(&mut self) -> Result<(), TrainError> {
         let begin = Instant::now();
-        let losses = self.window.mean_losses();
-        let losses = self.average_over_ranks(losses)?;
+        let losses = self.window.sums();
+        losses.share(self.setting.collective.as_ref())?;
+        let losses = losses.means();
         // Reading the losses waits for the device: that belongs to the window.
         let waited = begin.elapsed().as_secs_f64();
         self.position.seconds += waited;
@@ -55,13 +56,19 @@ impl Fit<'_> {
         self.name_unreadable()
     }
 
-    fn average_over_ranks(&self, losses: Numbers) -> Result<Numbers, TrainError> {
+    /// Hands the losses of all ranks to the first one, which saves them.
+    pub(super) fn gather(&mut self) -> Result<(), TrainError> {
+        let is_first = self.is_first();
         let collective = &self.setting.collective;
-        let (names, mut values): (Vec<_>, Vec<_>) = losses.into_iter().unzip();
-        collective.sum_f64(&mut values)?;
-        let ranks = collective.ranks() as f64;
-        let means = values.into_iter().map(|sum| sum / ranks);
-        Ok(names.into_iter().zip(means).collect())
+        if collective.is_alone() {
+            return Ok(());
+        }
+        let losses = self.window.sums();
+        losses.share(collective.as_ref())?;
+        if !is_first {
+            *losses = std::mem::take(losses).emptied();
+        }
+        Ok(())
     }
 
     /// Ends a run whose losses are no numbers any more, or whose updates can no longer be made.

@@ -2,7 +2,7 @@
 
 use super::{Fit, Outcome};
 use crate::TrainError;
-use crate::checkpoint;
+use crate::checkpoint::{self, Notes};
 use crate::event::{Done, Event, Interrupted, Written};
 use std::path::PathBuf;
 use trompe_snapshots::{Description, Snapshot};
@@ -15,10 +15,17 @@ impl Fit<'_> {
         }
         let (step, images) = (self.steps_done(), self.seen());
         self.position.elapsed = self.elapsed();
+        let notes = Notes {
+            losses: self.window.sums().clone(),
+            trends: self.health.trends().clone(),
+            skipped: self.skipped,
+            scores: self.scores.clone(),
+        };
         let path = checkpoint::write(
             &self.run.checkpoints(),
             self.trainee(),
             self.position,
+            notes,
             self.recipe.training.keep_checkpoints,
         )?;
         self.tell(Event::Checkpoint(Written { step, images, path }))?;
@@ -51,6 +58,7 @@ impl Fit<'_> {
     }
 
     pub(super) fn interrupt(mut self) -> Result<Outcome, TrainError> {
+        self.gather()?;
         self.save()?;
         let interrupted = Interrupted {
             run: self.run.path().to_owned(),

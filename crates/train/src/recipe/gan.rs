@@ -96,6 +96,7 @@ pub struct LecamConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AugmentConfig {
     /// What may happen.
+    #[serde(default = "diff_augment")]
     pub policy: AugmentPolicy,
     /// How often each part of it does, unless it adapts.
     #[serde(default = "surely")]
@@ -110,11 +111,35 @@ pub struct AugmentConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AdaptConfig {
     /// The certainty that it aims at, from -1 to 1; 0.6 in the paper.
+    #[serde(default = "paper_target")]
     pub target: f64,
-    /// Images in which the probability could go from 0 to 1; 500,000 in the paper.
+    /// Images in which the probability could go from 0 to 1; 500,000 in the paper, and a
+    /// fifth of it by default: small sets are trained for less than its 25 million images.
+    #[serde(default = "quick")]
     pub images: u64,
     /// The highest probability; above 0.8 augmentations leak into the generated images.
+    #[serde(default = "below_leaking")]
     pub most: f64,
+}
+
+fn diff_augment() -> AugmentPolicy {
+    AugmentPolicy::DiffAugment {
+        color: 1.0,
+        translation: 1.0,
+        cutout: 1.0,
+    }
+}
+
+fn paper_target() -> f64 {
+    0.6
+}
+
+fn quick() -> u64 {
+    100_000
+}
+
+fn below_leaking() -> f64 {
+    0.8
 }
 
 fn nothing() -> Schedule {
@@ -142,14 +167,12 @@ pub(super) fn fill_augment(objective: &mut Table, images: usize) {
     };
     gan.remove("augment");
     if auto {
-        // DiffAugment's operations under ADA's controller, which is five times quicker here: sets
-        // this small are trained for less than the paper's 25 million images.
-        let table = "policy = { diff-augment = { color = 1.0, translation = 1.0, cutout = 1.0 } }\n\
-                     probability = 0.0\n\
-                     adapt = { target = 0.6, images = 100_000, most = 0.8 }";
-        if let Ok(table) = table.parse::<Table>() {
-            gan.insert("augment".to_owned(), Value::Table(table));
-        }
+        // DiffAugment's operations under ADA's controller.
+        let augment = Table::from_iter([
+            ("adapt".to_owned(), Value::Table(Table::new())),
+            ("probability".to_owned(), Value::Float(0.0)),
+        ]);
+        gan.insert("augment".to_owned(), Value::Table(augment));
     }
 }
 
