@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use trompe::{Pixels, Session};
-use trompe_data::{DataError, Format, OpenOptions, Prepared, Selection, Split, open};
-use trompe_images::{Crop, DecodeOptions, Filter};
+use trompe_data::{DataError, Format, OpenOptions, Prepared, Selection, Source, Split, open};
+use trompe_images::{Alpha, Crop, DecodeOptions, Filter};
 use trompe_train::DataRecipe;
 
 use crate::console::Console;
@@ -47,11 +47,22 @@ impl From<SplitName> for Split {
     }
 }
 
+/// Names the files of a set that are no images of it.
+pub(crate) fn tell_defects(source: &dyn Source, console: &Console) {
+    for defect in source.defects() {
+        console.say(format_args!(
+            "left out: `{}`: {}",
+            defect.name, defect.reason
+        ));
+    }
+}
+
 /// The chosen images of a source.
 pub(crate) struct Images {
     prepared: Prepared,
     selection: Selection,
     number: usize,
+    alpha: Alpha,
 }
 
 impl SourceArguments {
@@ -87,6 +98,7 @@ impl SourceArguments {
                 ));
             }
         };
+        let alpha = own.as_ref().map(|own| own.alpha).unwrap_or_default();
         let options = OpenOptions {
             format: match (&self.data_format, &own) {
                 (Some(name), _) => Some(name.parse::<Format>()?),
@@ -94,7 +106,7 @@ impl SourceArguments {
                 (None, _) => None,
             },
             decoding: DecodeOptions {
-                alpha: own.as_ref().map(|own| own.alpha).unwrap_or_default(),
+                alpha,
                 ..DecodeOptions::default()
             },
             ..OpenOptions::default()
@@ -117,6 +129,7 @@ impl SourceArguments {
             prepared,
             selection,
             number,
+            alpha,
         })
     }
 }
@@ -130,6 +143,11 @@ impl Images {
     /// Which of them, and how many at most.
     pub(crate) fn selection(&self) -> (&Selection, usize) {
         (&self.selection, self.number)
+    }
+
+    /// What became of their opacity.
+    pub(crate) fn alpha(&self) -> Alpha {
+        self.alpha
     }
 
     /// Which part of it.

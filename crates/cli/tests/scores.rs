@@ -112,6 +112,79 @@ fn what_cannot_be_compared_is_refused_with_the_remedy() {
     assert!(brought["frechet"]["value"].as_f64().unwrap() < 1e-6);
 }
 
+/// What `compare` says of `images` against digits, and what it told on stderr.
+fn compared(folder: &Path, more: &str) -> (Value, String) {
+    let line = format!("compare images builtin:digits --metrics frechet,kernel --json {more}");
+    let (code, data, told) = trompe(folder, &line);
+    assert_eq!(code, Some(0), "{line}: {told}");
+    let scores: Value = serde_json::from_str(&data).unwrap();
+    (scores["scores"].clone(), told)
+}
+
+#[test]
+fn a_set_is_looked_at_once_until_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let spec = ImageSpec::new(8, 8, Channels::Gray);
+    let images: Vec<_> = (0..30u8).map(|at| (spec, at * 8)).collect();
+    plain(&folder.join("images"), &images);
+    let kept = || -> Vec<_> {
+        let files = std::fs::read_dir(folder.join("features")).into_iter();
+        let mut files: Vec<_> = files.flatten().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let again = "`images`: features as they were measured before";
+
+    let (first, told) = compared(folder, "--no-cache");
+    assert!(kept().is_empty() && !told.contains(again), "{told}");
+    assert!(!compared(folder, "").1.contains(again));
+    let files = kept();
+    assert_eq!(files.len(), 2);
+    let (second, told) = compared(folder, "");
+    assert!(told.contains(again) && second == first, "{told}");
+    assert!(!compared(folder, "--no-cache").1.contains(again));
+
+    // The kind of the images is looked at all the same.
+    let told = refused(
+        folder,
+        "compare images builtin:sprites --metrics frechet",
+        3,
+    );
+    assert!(told.contains("--size"), "{told}");
+
+    // Damage on the disk costs a measurement and nothing else.
+    for file in &files {
+        let mut bytes = std::fs::read(file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(file, bytes).unwrap();
+    }
+    let (third, told) = compared(folder, "");
+    assert!(!told.contains(again) && third == first, "{told}");
+    assert!(compared(folder, "").1.contains(again));
+    assert_eq!(kept(), files);
+
+    // Another image under the same name is another set.
+    save(&folder.join("images/3.png"), &Pixels::filled(spec, 77), &[]).unwrap();
+    let (changed, told) = compared(folder, "");
+    assert!(!told.contains(again), "{told}");
+    assert_ne!(changed["frechet"]["value"], first["frechet"]["value"]);
+    assert_eq!(kept().len(), 3);
+
+    // What is left out is told each time.
+    let file = std::fs::read(folder.join("images/4.png")).unwrap();
+    std::fs::write(folder.join("images/4.png"), &file[..45]).unwrap();
+    for _ in 0..2 {
+        let (scores, told) = compared(folder, "");
+        assert!(
+            told.contains("left out") && told.contains("4.png"),
+            "{told}"
+        );
+        assert_eq!(scores["frechet"]["n_real"], 29);
+    }
+}
+
 #[test]
 fn weights_are_the_published_ones_or_refused() {
     let folder = tempfile::tempdir().unwrap();

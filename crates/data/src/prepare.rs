@@ -60,7 +60,7 @@ impl Prepared {
     }
 
     /// The preparation in words, the same for the same.
-    pub(crate) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         format!("{} {:?} {:?}", self.spec, self.crop, self.filter)
     }
 

@@ -46,6 +46,26 @@ pub fn frechet_between(
     ))
 }
 
+/// The distance of a sample from a distribution that is known, and between which limits another draw
+/// of the sample would put it.
+///
+/// # Errors
+/// As [`frechet_between`].
+pub fn frechet_from(
+    known: &Gaussian,
+    sample: &Moments,
+) -> Result<(f64, Option<Interval>), MetricError> {
+    let value = frechet_distance(known, &sample.gaussian()?)?;
+    let parts: Result<Vec<f64>, MetricError> = sample
+        .leaving_out()
+        .map(|part| frechet_distance(known, &part))
+        .collect();
+    Ok((
+        value,
+        Interval::jackknife(value, &parts?).map(Interval::not_negative),
+    ))
+}
+
 fn trace(gaussian: &Gaussian) -> f64 {
     let size = gaussian.mean.len();
     (0..size)
@@ -151,6 +171,19 @@ mod tests {
             (0.4..2.0).contains(&(interval.high - interval.low)),
             "{interval:?}"
         );
+    }
+
+    #[test]
+    fn a_known_distribution_adds_no_chance_of_its_own() {
+        let (left, right) = (sample(4000, 4, 0.0, 5), sample(4000, 4, 1.0, 6));
+        let (left, right) = (Moments::of(&left), Moments::of(&right));
+        let (value, interval) = frechet_from(&left.gaussian().unwrap(), &right).unwrap();
+        let (both, wider) = frechet_between(&left, &right).unwrap();
+        assert_eq!(value, both);
+        let width = |interval: Option<Interval>| interval.unwrap().standard_error();
+        // One of two equal sources of chance is gone.
+        let part = width(interval) / width(wider);
+        assert!((0.3..1.3).contains(&part), "{part}");
     }
 
     #[test]

@@ -23,6 +23,22 @@ impl Interval {
         }
     }
 
+    /// Of the mean of independent numbers; none for fewer than two.
+    pub fn of_mean(values: &[f64]) -> Option<Self> {
+        let count = values.len() as f64;
+        if values.len() < 2 {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Some(Self::around(mean, (squares / (count - 1.0) / count).sqrt()))
+    }
+
+    /// The standard error that [`Interval::around`] was made of.
+    pub fn standard_error(self) -> f64 {
+        (self.high - self.low) / (2.0 * NORMAL)
+    }
+
     /// From what the score is without each of the groups; none for fewer than two.
     pub(crate) fn jackknife(value: f64, without: &[f64]) -> Option<Self> {
         let groups = without.len() as f64;

@@ -30,17 +30,46 @@ pub fn kernel_distance(left: &Features, right: &Features) -> Result<f64, MetricE
         - 2.0 * across / (m * n))
 }
 
-/// Mean of [`kernel_distance`] over 100 subsets of at most 1,000 images, each drawn without
-/// replacement, and the interval that follows from their spread.
+/// Mean of [`kernel_distance`] over 100 subsets of 1,000 images, each drawn without replacement (the
+/// distance of the whole sets where there are not so many), and the interval that follows from the
+/// spread of such subsets of at most half a set.
 ///
-/// The subsets overlap where a set has fewer than 100,000 images, so the interval says how much the
-/// score would move with other subsets of these images, and is too narrow for other images.
+/// Subsets of `m` of `n` images overlap. Around the score of all images theirs have the variance of
+/// `1/m - 1/n` images, where that of other `n` images has `1/n`: the spread is scaled by the root of
+/// the quotient. No interval for fewer than four images.
 ///
 /// # Errors
 /// As [`kernel_distance`].
-pub fn kernel_between(left: &Features, right: &Features) -> Result<(f64, Interval), MetricError> {
+pub fn kernel_between(
+    left: &Features,
+    right: &Features,
+) -> Result<(f64, Option<Interval>), MetricError> {
     check(left, right)?;
-    let size = left.len().min(right.len()).min(SUBSET);
+    let fewest = left.len().min(right.len());
+    let (size, half) = (fewest.min(SUBSET), (fewest / 2).min(SUBSET));
+    let of_whole = match size < SUBSET {
+        true => Some(kernel_distance(left, right)?),
+        false => None,
+    };
+    let mean_of = |distances: &[f64]| distances.iter().sum::<f64>() / distances.len() as f64;
+    if let (Some(value), true) = (of_whole, half < 2) {
+        return Ok((value, None));
+    }
+    let spread = subsets(left, right, half)?;
+    let value = match of_whole {
+        Some(value) => value,
+        None if size == half => mean_of(&spread),
+        None => mean_of(&subsets(left, right, size)?),
+    };
+    let mean = mean_of(&spread);
+    let squares: f64 = spread.iter().map(|value| (value - mean).powi(2)).sum();
+    let quotient = half as f64 / (fewest - half) as f64;
+    let error = (squares / (spread.len() - 1) as f64 * quotient).sqrt();
+    Ok((value, Some(Interval::around(value, error))))
+}
+
+/// The distances of 100 pairs of subsets of this size.
+fn subsets(left: &Features, right: &Features, size: usize) -> Result<Vec<f64>, MetricError> {
     let stream = Stream::new(SEED, "kernel distance");
     let subset = |features: &Features, index: u64| {
         let mut places: Vec<usize> = (0..features.len()).collect();
@@ -52,15 +81,9 @@ pub fn kernel_between(left: &Features, right: &Features) -> Result<(f64, Interva
         }
         features.select(places.into_iter().take(size))
     };
-    let distances: Result<Vec<f64>, MetricError> = (0..SUBSETS)
+    (0..SUBSETS)
         .map(|at| kernel_distance(&subset(left, 2 * at), &subset(right, 2 * at + 1)))
-        .collect();
-    let distances = distances?;
-    let count = distances.len() as f64;
-    let mean = distances.iter().sum::<f64>() / count;
-    let squares: f64 = distances.iter().map(|value| (value - mean).powi(2)).sum();
-    let error = (squares / (count - 1.0) / count).sqrt();
-    Ok((mean, Interval::around(mean, error)))
+        .collect()
 }
 
 fn check(left: &Features, right: &Features) -> Result<(), MetricError> {
@@ -161,13 +184,33 @@ mod tests {
     }
 
     #[test]
-    fn subsets_of_everything_are_the_whole_set() {
+    fn small_sets_are_compared_as_a_whole() {
         let (left, right) = (sample(50, 4, 0.0, 1), sample(50, 4, 1.0, 2));
-        let (mean, interval) = kernel_between(&left, &right).unwrap();
-        let whole = kernel_distance(&left, &right).unwrap();
-        // Only the order of the images differs, and with it the rounding of their sums.
-        assert!((mean / whole - 1.0).abs() < 1e-6);
-        assert!(interval.low <= mean && interval.high - interval.low < 1e-6 * whole);
+        let (value, interval) = kernel_between(&left, &right).unwrap();
+        assert_eq!(value, kernel_distance(&left, &right).unwrap());
+        assert!(interval.is_some());
+        let (left, right) = (sample(3, 4, 0.0, 1), sample(50, 4, 1.0, 2));
+        assert_eq!(kernel_between(&left, &right).unwrap().1, None);
+    }
+
+    #[test]
+    fn intervals_hold_the_distance_of_the_distributions() {
+        let far = kernel_distance(&sample(4000, 3, 0.0, 1), &sample(4000, 3, 0.7, 2)).unwrap();
+        let mut held = 0;
+        let mut widths = 0.0;
+        for at in 1..=40 {
+            let (left, right) = (
+                sample(100, 3, 0.0, 1000 + at),
+                sample(100, 3, 0.7, 2000 + at),
+            );
+            let interval = kernel_between(&left, &right).unwrap().1.unwrap();
+            held += u32::from(interval.low < far && far < interval.high);
+            widths += (interval.high - interval.low) / 40.0;
+        }
+        // 38 of 40 are expected.
+        assert!(held > 32, "{held}");
+        // An interval of everything holds everything: the distance itself must stand out.
+        assert!(widths < 6.0 * far, "{widths} {far}");
     }
 
     #[test]

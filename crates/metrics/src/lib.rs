@@ -28,6 +28,7 @@ mod ms_ssim;
 mod neighbours;
 mod path_length;
 mod sample;
+mod sample_file;
 mod score;
 mod seam;
 mod sliced_wasserstein;
@@ -37,7 +38,7 @@ pub use elbo::{NegativeElbo, negative_elbo};
 pub use error::MetricError;
 pub use features::Features;
 pub use fidelity::{Fidelity, psnr, ssim};
-pub use frechet::{frechet_between, frechet_distance};
+pub use frechet::{frechet_between, frechet_distance, frechet_from};
 pub use importance_weighted::{ImportanceWeightedBound, importance_weighted_bound};
 pub use inception_score::inception_score;
 pub use interval::Interval;
@@ -56,5 +57,7 @@ pub use path_length::{PATH_STEP, path_length};
 pub use sample::Sample;
 pub use score::{SET_METRICS, Score, SetMetric, score_inception, score_sets};
 pub use seam::{Seam, seam};
-pub use sliced_wasserstein::{SLICED_WASSERSTEIN_IMAGES, SlicedWasserstein, sliced_wasserstein};
+pub use sliced_wasserstein::{
+    SLICED_WASSERSTEIN_IMAGES, SlicedWasserstein, sliced_wasserstein, sliced_wasserstein_interval,
+};
 pub use trompe_models::judge::InceptionTap;

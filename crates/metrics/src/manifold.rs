@@ -61,6 +61,8 @@ pub struct DensityCoverage {
     /// In how many real balls a generated image lies, relative to what is expected of real ones: 1 on
     /// average where both sets are alike, more where generated images crowd around real ones.
     pub density: f64,
+    /// Where it would lie 19 times out of 20 with other generated images.
+    pub density_interval: Option<Interval>,
     /// The share of real images with a generated one in their ball.
     pub coverage: f64,
 }
@@ -79,8 +81,13 @@ pub fn density_coverage(
     let (counts, reached) = balls_around(generated, real, &radii, false);
     let total: usize = counts.iter().sum();
     let share = |count: usize, of: usize| count as f64 / of as f64;
+    let each: Vec<f64> = counts
+        .iter()
+        .map(|&count| share(count, DENSITY_NEIGHBOURS))
+        .collect();
     Ok(DensityCoverage {
         density: share(total, DENSITY_NEIGHBOURS * generated.len()),
+        density_interval: Interval::of_mean(&each).map(Interval::not_negative),
         coverage: share(reached.iter().filter(|&&is| is).count(), real.len()),
     })
 }
@@ -142,6 +149,10 @@ mod tests {
         // -20 lies on the surface of the first ball, which does not count; -18.5 lies in the first
         // only (1 reaches to -18), 39 in the last only.
         assert_eq!(scores.density, 2.0 / 30.0);
+        // Counts 0, 1, 1, 0, 0, 0 over 5: their deviation is 0.2 sqrt(4/15), that of the mean 0.0422.
+        let interval = scores.density_interval.unwrap();
+        assert!((interval.high - (2.0 / 30.0 + 1.96 * 0.042_164)).abs() < 1e-5);
+        assert_eq!(interval.low, 0.0);
         assert_eq!(scores.coverage, 2.0 / 6.0);
     }
 

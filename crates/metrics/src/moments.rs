@@ -155,6 +155,43 @@ impl Moments {
         Cow::Owned(settled)
     }
 
+    /// Everything that is known, as numbers: the origin, then sum and products of each group.
+    pub(crate) fn numbers(&self) -> Vec<f64> {
+        let settled = self.settled();
+        let sums = settled.groups.iter();
+        let sums = sums.flat_map(|group| group.sum.iter().chain(&group.products));
+        settled.origin.iter().chain(sums).copied().collect()
+    }
+
+    /// How many numbers that is.
+    pub(crate) fn numbers_of(dimensions: usize) -> usize {
+        dimensions + GROUPS * (dimensions + dimensions * (dimensions + 1) / 2)
+    }
+
+    /// What [`Moments::numbers`] told of `count` images; none where it cannot have.
+    pub(crate) fn from_numbers(dimensions: usize, count: usize, numbers: &[f64]) -> Option<Self> {
+        if numbers.len() != Self::numbers_of(dimensions) || dimensions == 0 {
+            return None;
+        }
+        let (origin, sums) = numbers.split_at(dimensions);
+        let groups = sums.chunks_exact(sums.len() / GROUPS).enumerate();
+        let groups = groups.map(|(group, numbers)| {
+            let (sum, products) = numbers.split_at(dimensions);
+            Sums {
+                // Images are dealt in turn.
+                count: (count + GROUPS - 1 - group) / GROUPS,
+                sum: sum.to_vec(),
+                products: products.to_vec(),
+            }
+        });
+        Some(Self {
+            origin: origin.to_vec(),
+            groups: groups.collect(),
+            waiting: Vec::new(),
+            count,
+        })
+    }
+
     fn total(&self) -> Sums {
         let (first, others) = self.groups.split_at(1);
         others

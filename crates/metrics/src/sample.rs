@@ -60,6 +60,30 @@ impl Sample {
         self.kept.extend(&features.select(places));
     }
 
+    /// Puts together what was known of a whole set of `count` images: the features that were kept,
+    /// and the statistics where there are more images than those. None where it cannot have been so.
+    pub(crate) fn restored(
+        judge: &Judge,
+        count: usize,
+        kept: Features,
+        moments: Option<Moments>,
+    ) -> Option<Self> {
+        let empty = Self::new(judge, count);
+        if kept.len() != count.min(empty.most_kept) {
+            return None;
+        }
+        let moments = match moments {
+            Some(moments) => moments,
+            None if kept.len() == count => Moments::of(&kept),
+            None => return None,
+        };
+        Some(Self {
+            moments,
+            kept,
+            ..empty
+        })
+    }
+
     /// Images.
     pub fn count(&self) -> usize {
         self.moments.count()
@@ -78,6 +102,13 @@ impl Sample {
     /// The features that were kept.
     pub fn features(&self) -> &Features {
         &self.kept
+    }
+}
+
+#[cfg(test)]
+impl Sample {
+    pub(crate) fn keep_at_most(&mut self, images: usize) {
+        self.most_kept = images;
     }
 }
 

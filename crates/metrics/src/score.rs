@@ -100,12 +100,7 @@ pub fn score_sets(
             }
             SetMetric::Kernel => {
                 let (value, interval) = kernel_between(real.features(), generated.features())?;
-                add(
-                    if is_fid { "kid" } else { "kernel" },
-                    value,
-                    Some(interval),
-                    100,
-                );
+                add(if is_fid { "kid" } else { "kernel" }, value, interval, 100);
             }
             SetMetric::PrecisionRecall => {
                 let found = precision_recall(real.features(), generated.features())?;
@@ -117,7 +112,7 @@ pub fn score_sets(
             SetMetric::DensityCoverage => {
                 let found = density_coverage(real.features(), generated.features())?;
                 let coverage = Interval::of_share(found.coverage, real.features().len());
-                add("density", found.density, None, 500);
+                add("density", found.density, found.density_interval, 500);
                 add("coverage", found.coverage, coverage, 500);
             }
         }

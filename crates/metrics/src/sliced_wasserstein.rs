@@ -1,7 +1,7 @@
 //! The sliced Wasserstein distance on Laplacian pyramids (Karras et al. 2018, section 5): how the
 //! details of two sets differ, at each size of detail by itself. Needs no network.
 
-use crate::MetricError;
+use crate::{Interval, MetricError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use trompe_images::{Channels, Pixels};
@@ -83,6 +83,41 @@ pub fn sliced_wasserstein(
         }
     });
     Ok(distances.collect())
+}
+
+/// Parts of a set that an interval comes from.
+const PARTS: usize = 10;
+/// Images of one part, at least.
+const FEWEST_IN_PART: usize = 10;
+
+/// Between which limits another draw of as many images would put the mean over all sizes, 19 times out
+/// of 20: from its spread over ten parts of the sets. `value` is that mean. None below 100 images.
+///
+/// # Errors
+/// As [`sliced_wasserstein`].
+pub fn sliced_wasserstein_interval(
+    left: &[Pixels],
+    right: &[Pixels],
+    value: f64,
+) -> Result<Option<Interval>, MetricError> {
+    let count = left.len().min(right.len()).min(SLICED_WASSERSTEIN_IMAGES);
+    if count < PARTS * FEWEST_IN_PART {
+        return Ok(None);
+    }
+    let part = |images: &[Pixels], part: usize| -> Vec<Pixels> {
+        let images = images[..count].iter().skip(part).step_by(PARTS);
+        images.cloned().collect()
+    };
+    let means: Result<Vec<f64>, MetricError> = (0..PARTS)
+        .map(|at| {
+            let levels = sliced_wasserstein(&part(left, at), &part(right, at))?;
+            let sum: f64 = levels.iter().map(|level| level.distance).sum();
+            Ok(sum / levels.len() as f64)
+        })
+        .collect();
+    // Parts are farther apart than the whole: only their spread counts.
+    let error = Interval::of_mean(&means?).map(Interval::standard_error);
+    Ok(error.map(|error| Interval::around(value, error).not_negative()))
 }
 
 /// Planes of one image: `[height, width, 3]`.
@@ -319,6 +354,29 @@ mod tests {
         let itself = sliced_wasserstein(&coarse, &coarse).unwrap();
         // Other patches of the same images.
         assert!(itself[1].distance < same[1].distance);
+    }
+
+    #[test]
+    fn an_interval_is_as_wide_as_draws_differ() {
+        let fine = pictures(400, 16, true, 9);
+        let mean = |seed| {
+            let found = sliced_wasserstein(&pictures(100, 16, false, seed), &fine[..100]).unwrap();
+            found.iter().map(|level| level.distance).sum::<f64>() / found.len() as f64
+        };
+        let values: Vec<f64> = (10..18).map(mean).collect();
+        let average = values.iter().sum::<f64>() / 8.0;
+        let squares: f64 = values.iter().map(|value| (value - average).powi(2)).sum();
+        let coarse = pictures(100, 16, false, 10);
+        let interval = sliced_wasserstein_interval(&coarse, &fine, values[0]).unwrap();
+        let interval = interval.unwrap();
+        assert!((interval.low + interval.high - 2.0 * values[0]).abs() < 1e-9);
+        // Deviations of eight draws and of ten parts: each within a factor of two of the truth.
+        let ratio = interval.standard_error() / (squares / 7.0).sqrt();
+        assert!((0.25..4.0).contains(&ratio), "{ratio}");
+        assert_eq!(
+            sliced_wasserstein_interval(&coarse[..99], &fine, 1.0).unwrap(),
+            None
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use trompe::{DeviceName, write_atomically};
 use trompe_data::{DataError, Format, OpenOptions, Split};
 use trompe_images::Channels;
-use trompe_metrics::{Gaussian, frechet_distance};
+use trompe_metrics::{Gaussian, frechet_from};
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     if let Some(statistics) = statistics(&arguments.reference)? {
         return compare_with(&statistics, arguments, &options, canvas, console);
     }
-    let open = |locator| ImageSet::open(locator, &options, split, most, canvas);
+    let open = |locator| ImageSet::open(locator, &options, split, most, canvas, console);
     let (reference, judged) = (open(&arguments.reference)?, open(&arguments.judged)?);
 
     let device = arguments.device.open()?;
@@ -125,8 +125,10 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     let mut spec = None;
     let mut scores = Map::new();
     if !judges.is_empty() {
-        let real = judges.measure(reference.len(), reference.alike(canvas, &mut spec, console))?;
-        let other = judges.measure(judged.len(), judged.alike(canvas, &mut spec, console))?;
+        let portions = reference.alike(canvas, &mut spec, console);
+        let real = judges.measure_set(&reference, portions, console)?;
+        let portions = judged.alike(canvas, &mut spec, console);
+        let other = judges.measure_set(&judged, portions, console)?;
         scores = judges.scores(&real, &other)?;
         if let (Some(path), Some(sample)) = (&arguments.save_statistics, real.sample()) {
             let statistics = sample.moments().gaussian()?.to_npz();
@@ -213,21 +215,29 @@ fn compare_with(
         .number
         .map(|number| usize::try_from(number).unwrap_or(usize::MAX));
     let split = arguments.split.into();
-    let judged = ImageSet::open(&arguments.judged, options, split, most, canvas)?;
+    let judged = ImageSet::open(&arguments.judged, options, split, most, canvas, console)?;
     let mut shelf = Shelf::open(&arguments.features.weights)?;
     let device = arguments.device.open()?;
     let read = || judged.portions(console);
     let judges = Judges::open(&wanted, &arguments.features, &mut shelf, &device, read)?;
-    let seen = judges.measure(judged.len(), judged.alike(canvas, &mut None, console))?;
+    let spec = &mut None;
+    let seen = judges.measure_set(&judged, judged.alike(canvas, spec, console), console)?;
     let mut scores = Map::new();
     if let Some(sample) = seen.sample() {
-        let value = frechet_distance(statistics, &sample.moments().gaussian()?)?;
+        let (value, interval) = frechet_from(statistics, sample.moments())?;
         let name = if sample.provenance().is_fid() {
             "fid"
         } else {
             "frechet"
         };
         let mut score = json!({"value": value, "n_generated": sample.count()});
+        if let Some(interval) = interval {
+            score["interval"] = json!(interval);
+        }
+        if sample.count() < sample.moments().dimensions() {
+            let few = scoring::few(sample.count(), sample.moments().dimensions());
+            score["warning"] = few.into();
+        }
         if let (Value::Object(score), Value::Object(about)) =
             (&mut score, json!(sample.provenance()))
         {

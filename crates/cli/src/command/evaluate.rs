@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use trompe::{ImageSpec, Session, slerp};
 use trompe_data::{Selection, Split};
-use trompe_metrics::{PATH_STEP, Sample, memorisation, path_length};
+use trompe_metrics::{Features, PATH_STEP, Sample, memorisation, path_length};
 use trompe_models::Model;
 use trompe_random::Stream;
 
@@ -15,7 +15,7 @@ use crate::scoring::{
     self, FeatureArguments, ImageSet, Judges, Likelihood, Measured, Pairs, Progress, ScoreName,
     Shelf, TableArguments,
 };
-use crate::source::{Images, SourceArguments};
+use crate::source::{Images, SourceArguments, tell_defects};
 
 /// Score a model
 #[derive(Debug, Args)]
@@ -171,7 +171,10 @@ fn score_generated(
     console: &Console,
 ) -> Result<Map<String, Value>, Failure> {
     let (selection, number) = images.selection();
-    let reference = ImageSet::of(images.prepared().clone(), selection, Some(number));
+    let set =
+        |selection, most| ImageSet::of(images.prepared().clone(), selection, most, images.alpha());
+    let reference = set(selection, Some(number));
+    tell_defects(images.prepared().source().as_ref(), console);
     let generate = || {
         let mut progress = Progress::new("generated", reference.len(), console);
         let count = reference.len();
@@ -192,14 +195,14 @@ fn score_generated(
     let judges = Judges::open(&seen_by_judges, &arguments.features, shelf, device, read)?;
     let mut scores = Map::new();
     if !judges.is_empty() {
-        let real = judges.measure(reference.len(), reference.portions(console))?;
+        let real = judges.measure_set(&reference, reference.portions(console), console)?;
         let generated = judges.measure(reference.len(), generate())?;
         scores = judges.scores(&real, &generated)?;
         scores.retain(|name, _| metrics.iter().any(|metric| metric.is_named(name)));
         if metrics.contains(&ScoreName::Memorisation) {
             let held_out = Selection::new(images.prepared().source().as_ref(), Split::HeldOut)?;
-            let held_out = ImageSet::of(images.prepared().clone(), &held_out, None);
-            let unseen = judges.measure(held_out.len(), held_out.portions(console))?;
+            let held_out = set(&held_out, None);
+            let unseen = judges.measure_set(&held_out, held_out.portions(console), console)?;
             scores.insert(
                 "memorisation".to_owned(),
                 memorised(&generated, &real, &unseen)?,
@@ -273,6 +276,9 @@ fn walk(
         "space": "latent",
         "step": PATH_STEP,
     });
+    if steps < 500 {
+        score["warning"] = scoring::few(steps, 500).into();
+    }
     if let (Value::Object(score), Value::Object(about)) = (&mut score, json!(lpips.provenance())) {
         score.extend(about);
     }
@@ -304,6 +310,10 @@ fn memorised(
         "n_real": sets[2].len().min(sets[1].len()),
         "n_generated": sets[0].len(),
     });
+    let fewest = sets.iter().map(Features::len).min().unwrap_or(0);
+    if fewest < 100 {
+        score["warning"] = scoring::few(fewest, 100).into();
+    }
     if let (Value::Object(score), Some(Value::Object(about))) = (
         &mut score,
         generated.sample().map(|sample| json!(sample.provenance())),

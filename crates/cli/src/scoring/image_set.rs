@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use trompe::Pixels;
 use trompe_data::{DataError, OpenOptions, Prepared, Selection, Source, Split, open};
-use trompe_images::{Channels, Crop, Filter, ImageSpec};
+use trompe_images::{Alpha, Channels, Crop, Filter, ImageSpec};
 
 use super::Progress;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::source::tell_defects;
 
 /// Images that are read and seen together.
 const PORTION: usize = 64;
@@ -20,6 +22,8 @@ pub(crate) struct ImageSet {
     prepared: Option<Prepared>,
     places: Vec<usize>,
     split: Split,
+    /// How files become pixels, and pixels the images that are compared.
+    treatment: String,
 }
 
 /// What images are brought to before they are compared; what is not named stays as it is.
@@ -39,8 +43,10 @@ impl ImageSet {
         split: Split,
         most: Option<usize>,
         canvas: Canvas,
+        console: &Console,
     ) -> Result<Self, Failure> {
         let source: Arc<dyn Source> = Arc::from(open(locator, options)?);
+        tell_defects(source.as_ref(), console);
         let prepared = match canvas.side {
             Some(side) => {
                 let channels = canvas.channels.unwrap_or_else(|| source.channels());
@@ -56,20 +62,32 @@ impl ImageSet {
         };
         let selection = Selection::new(source.as_ref(), split)?;
         let places = selection.indices().take(most.unwrap_or(usize::MAX));
+        let alpha = options.decoding.alpha;
         Ok(Self {
             places: places.collect(),
             split,
+            treatment: match &prepared {
+                Some(prepared) => treatment(prepared, alpha),
+                None => format!("{alpha:?} as stored {:?}", canvas.channels),
+            },
             prepared,
             source,
         })
     }
 
-    /// The images of a source that are already brought to a size.
-    pub(crate) fn of(prepared: Prepared, selection: &Selection, most: Option<usize>) -> Self {
+    /// The images of a source that are already brought to a size; `alpha` is what became of their
+    /// opacity.
+    pub(crate) fn of(
+        prepared: Prepared,
+        selection: &Selection,
+        most: Option<usize>,
+        alpha: Alpha,
+    ) -> Self {
         let places = selection.indices().take(most.unwrap_or(usize::MAX));
         Self {
             places: places.collect(),
             split: selection.split(),
+            treatment: treatment(&prepared, alpha),
             source: prepared.source().clone(),
             prepared: Some(prepared),
         }
@@ -88,6 +106,19 @@ impl ImageSet {
     /// Images that there should be.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
+    }
+
+    /// A hash of everything that its features follow from but what sees them: the content of each
+    /// image, in their order, and how it was brought to its size. None where one cannot be read.
+    pub(super) fn content(&self) -> Option<[u8; 32]> {
+        let prints: Option<Vec<[u8; 16]>> = self
+            .places
+            .par_iter()
+            .map(|&place| self.source.fingerprint(place).ok())
+            .collect();
+        let mut hash = Sha256::new_with_prefix(&self.treatment);
+        prints?.iter().for_each(|print| hash.update(print));
+        Some(hash.finalize().into())
     }
 
     /// The images, some at a time, read on all processors. Unusable ones are named on stderr and left
@@ -149,6 +180,10 @@ impl ImageSet {
             Ok(images)
         })
     }
+}
+
+fn treatment(prepared: &Prepared, alpha: Alpha) -> String {
+    format!("{alpha:?} {}", prepared.describe())
 }
 
 fn mixed(locator: &str, found: ImageSpec, of: &str, expected: ImageSpec) -> Failure {

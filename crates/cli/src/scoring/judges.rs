@@ -6,12 +6,15 @@ use trompe_metrics::{
     Judge, Network, PixelComponents, Sample, SetMetric, score_inception, score_sets,
 };
 
-use super::{FeatureArguments, FeatureName, ScoreName, Shelf, entry};
-use crate::failure::{Exit, Failure};
+use super::cache::FeatureCache;
+use super::{FeatureArguments, FeatureName, ImageSet, ScoreName, Shelf, entry};
+use crate::console::Console;
+use crate::failure::Failure;
 
 /// What sees the images of a command, and which scores follow from what each sees.
 pub(crate) struct Judges {
     panel: Vec<(Judge, Vec<ScoreName>)>,
+    cache: Option<FeatureCache>,
 }
 
 /// What was seen of one set, judge by judge.
@@ -60,7 +63,11 @@ impl Judges {
             };
             panel.push((judge, scores));
         }
-        Ok(Self { panel })
+        let cache = (!arguments.no_cache).then(|| FeatureCache::open(device));
+        Ok(Self {
+            panel,
+            cache: cache.flatten(),
+        })
     }
 
     /// Whether there is nothing to look at.
@@ -68,31 +75,75 @@ impl Judges {
         self.panel.is_empty()
     }
 
-    /// Looks at a set of about `expected` images.
+    /// Looks at `expected` images that come from nowhere but a model.
     pub(crate) fn measure(
         &self,
         expected: usize,
         portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
     ) -> Result<Measured, Failure> {
-        let judges = self.panel.iter().map(|(judge, _)| judge);
-        let mut samples: Vec<Sample> = judges
-            .clone()
-            .map(|judge| Sample::new(judge, expected))
+        let unknown = self.panel.iter().map(|_| None).collect();
+        self.complete(unknown, expected, portions)
+    }
+
+    /// Looks at a set whose images are `portions`, as far as that was not done before.
+    pub(crate) fn measure_set(
+        &self,
+        set: &ImageSet,
+        mut portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
+        console: &Console,
+    ) -> Result<Measured, Failure> {
+        let Some(cache) = &self.cache else {
+            return self.measure(set.len(), portions);
+        };
+        let judges = || self.panel.iter().map(|(judge, _)| judge);
+        let places: Vec<_> = judges().map(|judge| cache.place(set, judge)).collect();
+        let known: Vec<Option<Sample>> = judges()
+            .zip(&places)
+            .map(|(judge, place)| cache.read(place.as_ref()?, judge))
+            .map(|sample| sample.filter(|sample| sample.count() == set.len()))
             .collect();
-        let mut count = 0;
-        for portion in portions {
-            let images = portion?;
-            count += images.len();
-            for (judge, sample) in judges.clone().zip(&mut samples) {
-                sample.add(&judge.features(&images)?);
+        if known.iter().all(Option::is_some) {
+            console.say(format_args!(
+                "`{}`: features as they were measured before (`--no-cache` measures them again)",
+                set.locator()
+            ));
+            // The first images say whether the set is of the kind that the other one is.
+            portions.next().transpose()?;
+            return self.complete(known, set.len(), std::iter::empty());
+        }
+        let is_new: Vec<bool> = known.iter().map(Option::is_none).collect();
+        let measured = self.complete(known, set.len(), portions)?;
+        for ((sample, place), is_new) in measured.samples.iter().zip(&places).zip(is_new) {
+            if let (Some(place), true) = (place, is_new && sample.count() == set.len()) {
+                cache.write(place, sample, console);
             }
         }
-        if count == 0 {
-            return Err(Failure::new(
-                Exit::Data,
-                "none of the images can be used",
-                "the lines above say why",
-            ));
+        Ok(measured)
+    }
+
+    /// What is known already, and what each other judge sees in `portions`.
+    fn complete(
+        &self,
+        known: Vec<Option<Sample>>,
+        expected: usize,
+        portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
+    ) -> Result<Measured, Failure> {
+        let mut samples = Vec::with_capacity(known.len());
+        let mut open = Vec::new();
+        for (at, ((judge, _), known)) in self.panel.iter().zip(known).enumerate() {
+            if known.is_none() {
+                open.push((at, judge));
+            }
+            samples.push(known.unwrap_or_else(|| Sample::new(judge, expected)));
+        }
+        for portion in portions {
+            let images = portion?;
+            for (at, judge) in &open {
+                samples[*at].add(&judge.features(&images)?);
+            }
+        }
+        if samples.iter().any(|sample| sample.count() == 0) {
+            return Err(super::nothing_usable());
         }
         Ok(Measured { samples })
     }

@@ -1,5 +1,6 @@
 //! Scores between two sets of images: which ones, by which network, and how they are told.
 
+mod cache;
 mod image_set;
 mod judges;
 mod likelihood;
@@ -11,7 +12,9 @@ mod weights;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use trompe::Pixels;
-use trompe_metrics::{InceptionTap, Protocol, SLICED_WASSERSTEIN_IMAGES, SetMetric};
+use trompe_metrics::{
+    InceptionTap, Protocol, SLICED_WASSERSTEIN_IMAGES, SetMetric, sliced_wasserstein_interval,
+};
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -177,6 +180,9 @@ pub(crate) struct FeatureArguments {
     /// Channels of Inception's layer that features are taken from: 64, 192, 768 or 2048
     #[arg(long, default_value = "2048", value_parser = tap, value_name = "CHANNELS")]
     tap: InceptionTap,
+    /// Measure all features anew, and keep none for the next time
+    #[arg(long)]
+    no_cache: bool,
     #[command(flatten)]
     pub(crate) weights: WeightArguments,
 }
@@ -209,12 +215,20 @@ pub(crate) fn sliced_wasserstein(left: &[Pixels], right: &[Pixels]) -> Result<Va
     let levels = trompe_metrics::sliced_wasserstein(left, right)?;
     let count = left.len().min(right.len()).min(SLICED_WASSERSTEIN_IMAGES);
     let sum: f64 = levels.iter().map(|level| level.distance).sum();
-    Ok(json!({
-        "value": sum / levels.len() as f64,
+    let value = sum / levels.len() as f64;
+    let mut score = json!({
+        "value": value,
         "levels": levels,
         "n_real": count,
         "n_generated": count,
-    }))
+    });
+    if let Some(interval) = sliced_wasserstein_interval(left, right, value)? {
+        score["interval"] = json!(interval);
+    }
+    if count < 500 {
+        score["warning"] = few(count, 500).into();
+    }
+    Ok(score)
 }
 
 /// The first images of a row of portions, as many as the sliced Wasserstein distance looks at.
@@ -230,6 +244,11 @@ pub(crate) fn first_images(
     }
     images.truncate(SLICED_WASSERSTEIN_IMAGES);
     Ok(images)
+}
+
+/// Why a score of so few images should not be trusted.
+pub(crate) fn few(found: usize, fewest: usize) -> String {
+    format!("{found} images are few: below {fewest} this score is more chance than measurement")
 }
 
 /// None of the images of a set could be read.

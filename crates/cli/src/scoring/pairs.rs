@@ -7,8 +7,11 @@ use serde_json::{Map, Value, json};
 use trompe::{Device, Pixels};
 use trompe_metrics::{Interval, Lpips, Network, ms_ssim, psnr, ssim};
 
-use super::{ScoreName, Shelf};
+use super::{ScoreName, Shelf, few};
 use crate::failure::{Exit, Failure};
+
+/// Fewer pairs say little about any others.
+const FEWEST: usize = 30;
 
 /// Takes pairs of images, and ends in the means of their scores.
 pub(crate) struct Pairs {
@@ -77,10 +80,11 @@ impl Pairs {
             let count = values.len() as f64;
             let mean = values.iter().sum::<f64>() / count;
             let mut told = json!({"value": mean, "n": values.len()});
-            if values.len() > 1 {
-                let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-                let error = (squares / (count - 1.0) / count).sqrt();
-                told["interval"] = json!(Interval::around(mean, error));
+            if let Some(interval) = Interval::of_mean(&values) {
+                told["interval"] = json!(interval);
+            }
+            if values.len() < FEWEST {
+                told["warning"] = few(values.len(), FEWEST).into();
             }
             match (score, &self.lpips) {
                 (ScoreName::Psnr, _) => told["unit"] = "dB".into(),
