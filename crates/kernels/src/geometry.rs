@@ -1,5 +1,7 @@
 //! The shape of a convolution, and the lists of taps that its forward pass and input gradient walk.
 
+use std::ops::Range;
+
 /// What lies beyond the edge of an image, along one axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Boundary {
@@ -297,6 +299,109 @@ impl Walk {
     pub(crate) fn points(&self) -> usize {
         self.grid[0] * self.grid[1]
     }
+
+    /// The walk as it is, in one piece.
+    pub(crate) fn whole(self) -> Vec<Piece> {
+        let taps = (0..self.taps.len()).collect();
+        vec![Piece { walk: self, taps }]
+    }
+
+    /// Cuts the grid into rectangles within which every point sees the same taps, none beyond the edge; in one piece if
+    /// so few products meet the padding that more, smaller pieces would not be sooner done.
+    pub(crate) fn pieces(self) -> Vec<Piece> {
+        let cuts = [0, 1].map(|axis| self.cuts(axis));
+        // Taps are all pairs of a row and a column of them, so shares multiply.
+        let share: f64 = [0, 1]
+            .iter()
+            .map(|&axis| {
+                let inside: usize = cuts[axis]
+                    .iter()
+                    .map(|(range, distances)| range.len() * distances.len())
+                    .sum();
+                inside as f64 / (self.grid[axis] * self.distances(axis).len().max(1)) as f64
+            })
+            .product();
+        if share >= LEAST_WHOLE {
+            return self.whole();
+        }
+        let [vertical, horizontal] = &cuts;
+        let mut pieces = Vec::new();
+        for (rows, down) in vertical {
+            for (columns, right) in horizontal {
+                pieces.push(self.piece([rows, columns], [down, right]));
+            }
+        }
+        pieces
+    }
+
+    /// The different distances of the taps along an axis, in rising order.
+    fn distances(&self, axis: usize) -> Vec<isize> {
+        let mut distances: Vec<isize> = self.taps.iter().map(|tap| tap.distance[axis]).collect();
+        distances.sort_unstable();
+        distances.dedup();
+        distances
+    }
+
+    /// Ranges of the grid along an axis, each with the distances that stay inside from all its points.
+    fn cuts(&self, axis: usize) -> Vec<(Range<usize>, Vec<isize>)> {
+        let distances = self.distances(axis);
+        let mut cuts: Vec<(Range<usize>, Vec<isize>)> = Vec::new();
+        for at in 0..self.grid[axis] {
+            let source = (at * self.source_step[axis]) as isize;
+            let mut inside = distances.clone();
+            inside.retain(|distance| {
+                (0..self.source_size[axis] as isize).contains(&(source + distance))
+            });
+            match cuts.last_mut() {
+                Some((range, same)) if *same == inside => range.end += 1,
+                _ => cuts.push((at..at + 1, inside)),
+            }
+        }
+        cuts
+    }
+
+    /// The points of a rectangle, with the taps at some distances down and to the right.
+    fn piece(&self, ranges: [&Range<usize>; 2], distances: [&Vec<isize>; 2]) -> Piece {
+        let start = ranges.map(|range| range.start);
+        let mut walk = Self {
+            grid: ranges.map(ExactSizeIterator::len),
+            target_start: [0, 1]
+                .map(|axis| self.target_start[axis] + self.target_step[axis] * start[axis]),
+            taps: Vec::new(),
+            run: if self.run == 1 {
+                1
+            } else {
+                distances[1].len().max(1)
+            },
+            ..*self
+        };
+        let mut taps = Vec::new();
+        for (index, tap) in self.taps.iter().enumerate() {
+            if [0, 1]
+                .iter()
+                .all(|&axis| distances[axis].contains(&tap.distance[axis]))
+            {
+                let distance = [0, 1].map(|axis| {
+                    tap.distance[axis] + (self.source_step[axis] * start[axis]) as isize
+                });
+                walk.taps.push(Tap { distance, ..*tap });
+                taps.push(index);
+            }
+        }
+        Piece { walk, taps }
+    }
+}
+
+/// Of a walk's products, the share that must meet the image and not its padding for the walk to stay whole. Layers of
+/// 4 x 4 and stride 2 that halve 4 x 4 pixels have nine sixteenths.
+const LEAST_WHOLE: f64 = 0.8;
+
+/// A part of a walk.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(crate) walk: Walk,
+    /// Which taps of the whole walk this one's are, in rising order.
+    pub(crate) taps: Vec<usize>,
 }
 
 #[cfg(test)]
@@ -344,6 +449,63 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    #[test]
+    fn pieces_cover_each_point_once_with_the_taps_that_it_sees() {
+        for (size, kernel, stride, padding) in
+            [(4, 4, 2, 1), (2, 4, 2, 1), (8, 4, 2, 1), (3, 7, 1, 3)]
+        {
+            let geometry = Conv2d::new([size, size + 1], [16, 16], kernel, stride, padding);
+            for walk in
+                std::iter::once(geometry.forward_walk()).chain(geometry.input_gradient_walks())
+            {
+                let source_of = |walk: &Walk, tap: &Tap, point: [usize; 2]| {
+                    [0, 1].map(|axis| {
+                        (walk.source_step[axis] * point[axis]) as isize + tap.distance[axis]
+                    })
+                };
+                let visits = |walk: &Walk, taps: &[usize]| {
+                    let mut visits = Vec::new();
+                    for point in 0..walk.points() {
+                        let point = [point / walk.grid[1], point % walk.grid[1]];
+                        let target = [0, 1].map(|axis| {
+                            walk.target_start[axis] + walk.target_step[axis] * point[axis]
+                        });
+                        for (tap, which) in walk.taps.iter().zip(taps) {
+                            let source = source_of(walk, tap, point);
+                            let inside = [0, 1].iter().all(|&axis| {
+                                (0..walk.source_size[axis] as isize).contains(&source[axis])
+                            });
+                            visits.push((inside, target, *which, tap.index, source));
+                        }
+                    }
+                    visits
+                };
+                let all: Vec<usize> = (0..walk.taps.len()).collect();
+                let mut expected = visits(&walk, &all);
+                let pieces = walk.clone().pieces();
+                if pieces.len() > 1 {
+                    expected.retain(|visit| visit.0);
+                }
+                let mut found: Vec<_> = pieces
+                    .iter()
+                    .flat_map(|piece| visits(&piece.walk, &piece.taps))
+                    .collect();
+                expected.sort_unstable();
+                found.sort_unstable();
+                assert_eq!(found, expected);
+                let points: usize = pieces.iter().map(|piece| piece.walk.points()).sum();
+                assert_eq!(points, walk.points());
+            }
+        }
+        let halved = Conv2d::new([4, 4], [64, 128], 4, 2, 1)
+            .forward_walk()
+            .pieces();
+        let taps: Vec<usize> = halved.iter().map(|piece| piece.taps.len()).collect();
+        assert_eq!(taps, [9; 4]);
+        let photos = Conv2d::new([64, 64], [16, 16], 4, 2, 1).forward_walk();
+        assert_eq!(photos.pieces().len(), 1);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use crate::vector::{Portable, Vector};
 use std::cell::Cell;
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "aarch64")]
+use crate::vector::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{Avx2, Avx512};
 
@@ -12,6 +14,8 @@ use crate::vector::{Avx2, Avx512};
 pub enum Level {
     /// What every CPU of the target has; no fused multiply-add.
     Portable,
+    /// NEON, which every 64-bit ARM CPU has: 8 lanes in pairs of registers, 32 registers.
+    Neon,
     /// AVX2 with FMA: 8 lanes, 16 registers.
     Avx2,
     /// AVX-512 (F, VL, DQ, BW): 16 lanes, 32 registers.
@@ -20,12 +24,13 @@ pub enum Level {
 
 impl Level {
     /// Every level, slowest first.
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
 
     /// Whether this CPU can run the level.
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
+            Self::Neon => cfg!(target_arch = "aarch64"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -97,6 +102,11 @@ pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
     match level {
         // SAFETY: `Portable` needs nothing of the CPU.
         Level::Portable => unsafe { kernel.run::<Portable>() },
+        // SAFETY: every CPU of the target has NEON.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => unsafe { kernel.run::<Neon>() },
+        #[cfg(not(target_arch = "aarch64"))]
+        Level::Neon => unreachable!("not available on this architecture"),
         // SAFETY: the CPU has the level, as just checked.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { run_avx2(kernel) },

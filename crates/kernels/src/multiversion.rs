@@ -35,7 +35,8 @@ macro_rules! multiversion {
             }
 
             match level {
-                $crate::isa::Level::Portable => portable($($argument),*),
+                // What every CPU of the target has includes NEON where there is such a level.
+                $crate::isa::Level::Portable | $crate::isa::Level::Neon => portable($($argument),*),
                 // SAFETY: a level other than `Portable` comes from `isa::level`, which checked the CPU.
                 #[cfg(target_arch = "x86_64")]
                 $crate::isa::Level::Avx2 => unsafe { avx2($($argument),*) },

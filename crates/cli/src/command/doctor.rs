@@ -45,6 +45,7 @@ pub(crate) fn run(_: &Arguments, console: &Console) -> Result<(), Failure> {
         threads,
         vectors: match isa::level() {
             Level::Portable => "portable",
+            Level::Neon => "NEON",
             Level::Avx2 => "AVX2",
             Level::Avx512 => "AVX-512",
         },

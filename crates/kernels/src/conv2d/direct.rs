@@ -6,9 +6,9 @@
 
 use super::epilogue::Finish;
 use super::pixels::{self, Patches, PixelTable, Source};
-use crate::geometry::{Conv2d, Walk};
+use crate::geometry::{Conv2d, Piece, Walk};
 use crate::isa::{self, Kernel};
-use crate::panels::{Layout, Panels};
+use crate::panels::{Block, Layout, Panels};
 use crate::parallel::Disjoint;
 use crate::tile::{self, MOST_ROWS, Pointers, Target};
 use crate::vector::{Vector, prefetch};
@@ -31,10 +31,22 @@ struct Side {
 /// A walk with its weights.
 #[derive(Clone)]
 struct Pass {
-    walk: Walk,
+    pieces: Vec<Piece>,
     panels: Panels,
     /// Whether taps are read as one: see [`Patches`].
     patched: bool,
+}
+
+/// Rows of a panel that a piece of a walk reads together: taps that follow each other in the kernel, of one block.
+struct Run {
+    block: Block,
+    /// Where the block starts: see [`Panels::block_starts`].
+    start: usize,
+    /// Taps of the block before these.
+    skipped: usize,
+    /// The first of them in the piece, and how many.
+    tap: usize,
+    taps: usize,
 }
 
 /// The direct method, ready to run.
@@ -69,11 +81,7 @@ impl Direct {
             column_step: 1,
         });
         Self {
-            passes: vec![Pass {
-                walk,
-                panels,
-                patched,
-            }],
+            passes: vec![Pass::new(walk, panels, patched)],
             source,
             target,
             groups: geometry.groups,
@@ -101,11 +109,7 @@ impl Direct {
                 channel_step: 1,
                 column_step: source.channels,
             });
-            Pass {
-                walk,
-                panels,
-                patched,
-            }
+            Pass::new(walk, panels, patched)
         };
         let passes = geometry
             .input_gradient_walks()
@@ -152,11 +156,12 @@ impl Direct {
     }
 
     fn work(&self, pass: &Pass, batch: usize) -> usize {
-        batch
-            * pass.walk.points()
-            * pass.walk.taps.len()
-            * self.source.in_group
-            * self.target.channels
+        let products: usize = pass
+            .pieces
+            .iter()
+            .map(|Piece { walk, .. }| walk.points() * walk.taps.len())
+            .sum();
+        batch * products * self.source.in_group * self.target.channels
     }
 
     fn tasks(&self, batch: usize) -> Vec<Task> {
@@ -164,20 +169,23 @@ impl Direct {
         let mut tasks = Vec::new();
         let mut part = 0;
         for (index, pass) in self.passes.iter().enumerate() {
-            let rows = batch * pass.walk.points();
             let units = self.groups * pass.panels.count();
             let column_parts = FEW_TASKS.div_ceil(row_blocks.max(1)).min(units);
             let units_each = units.div_ceil(column_parts);
-            for first_row in (0..rows).step_by(TASK_ROWS) {
-                for first_unit in (0..units).step_by(units_each) {
-                    tasks.push(Task {
-                        pass: index,
-                        part,
-                        rows: [first_row, rows.min(first_row + TASK_ROWS)],
-                        units: [first_unit, units.min(first_unit + units_each)],
-                    });
+            for (piece, Piece { walk, .. }) in pass.pieces.iter().enumerate() {
+                let rows = batch * walk.points();
+                for first_row in (0..rows).step_by(TASK_ROWS) {
+                    for first_unit in (0..units).step_by(units_each) {
+                        tasks.push(Task {
+                            pass: index,
+                            piece,
+                            part,
+                            rows: [first_row, rows.min(first_row + TASK_ROWS)],
+                            units: [first_unit, units.min(first_unit + units_each)],
+                        });
+                    }
+                    part += 1;
                 }
-                part += 1;
             }
         }
         // The phases of a place follow each other, so that they find its source in the cache.
@@ -195,14 +203,61 @@ fn sides(geometry: &Conv2d) -> (Side, Side) {
 }
 
 impl Pass {
+    fn new(walk: Walk, panels: Panels, patched: bool) -> Self {
+        Self {
+            pieces: if patched { walk.whole() } else { walk.pieces() },
+            panels,
+            patched,
+        }
+    }
+
     fn row_blocks(&self, batch: usize) -> usize {
-        (batch * self.walk.points()).div_ceil(TASK_ROWS)
+        self.pieces
+            .iter()
+            .map(|Piece { walk, .. }| (batch * walk.points()).div_ceil(TASK_ROWS))
+            .sum()
+    }
+
+    /// What a piece reads of each block, block by block.
+    fn runs(&self, piece: &Piece) -> Vec<Run> {
+        if self.patched {
+            let whole = |(block, start): (Block, usize)| Run {
+                block,
+                start,
+                skipped: 0,
+                tap: block.tap,
+                taps: block.taps,
+            };
+            return self.panels.block_starts().map(whole).collect();
+        }
+        let mut runs: Vec<Run> = Vec::new();
+        for (block, start) in self.panels.block_starts() {
+            let mut end = None;
+            for (tap, &of_walk) in piece.taps.iter().enumerate() {
+                if !(block.tap..block.tap + block.taps).contains(&of_walk) {
+                    continue;
+                }
+                match runs.last_mut() {
+                    Some(run) if end == Some(of_walk) => run.taps += 1,
+                    _ => runs.push(Run {
+                        block,
+                        start,
+                        skipped: of_walk - block.tap,
+                        tap,
+                        taps: 1,
+                    }),
+                }
+                end = Some(of_walk + 1);
+            }
+        }
+        runs
     }
 }
 
-/// A piece of a pass: some pixels (`rows`, counted over the batch) and some panels of some groups (`units`).
+/// A part of a pass: some pixels of a piece (`rows`, counted over the batch) and some panels of some groups (`units`).
 struct Task {
     pass: usize,
+    piece: usize,
     part: usize,
     rows: [usize; 2],
     units: [usize; 2],
@@ -226,8 +281,10 @@ impl Kernel for TaskKernel<'_> {
         let Pass {
             panels,
             patched,
-            walk,
+            pieces,
         } = self.pass;
+        let piece = &pieces[self.task.piece];
+        let walk = &piece.walk;
         let rows = self.task.rows[1] - self.task.rows[0];
         let taps = if *patched { 1 } else { walk.taps.len() };
         let tiles = rows.div_ceil(V::TILE_ROWS);
@@ -280,7 +337,8 @@ impl Kernel for TaskKernel<'_> {
                 }
             }
         }
-        for (index, (block, start)) in panels.block_starts().enumerate() {
+        for (index, run) in self.pass.runs(piece).into_iter().enumerate() {
+            let Run { block, start, .. } = run;
             let units = end_unit - first_unit;
             for step in 0..units * tiles {
                 // A panel is used by all tiles while it is in the first-level cache; but the weights of groups are small,
@@ -292,10 +350,11 @@ impl Kernel for TaskKernel<'_> {
                 };
                 let (group, panel, column, columns) = channels_of(unit);
                 let panel = panels.panel(group, block, start, panel);
+                let panel = &panel[panel.len() / block.taps * run.skipped..];
                 if unit == first_unit && tile + 1 < tiles {
-                    let next = ((tile + 1) * taps + block.tap) * MOST_ROWS;
+                    let next = ((tile + 1) * taps + run.tap) * MOST_ROWS;
                     left.prefetch(
-                        [next, next + block.taps * MOST_ROWS],
+                        [next, next + run.taps * MOST_ROWS],
                         group * self.direct.source.in_group + block.channel,
                         block.channels.min(PREFETCHED),
                     );
@@ -307,12 +366,12 @@ impl Kernel for TaskKernel<'_> {
                     }
                 }
                 // SAFETY: the table has `taps * MOST_ROWS` pointers for each tile, each to `channels` of a source pixel
-                // (or zeros as many), of which the block reads its own and the group's; outputs point to target
+                // (or zeros as many), of which the run reads its own and the group's; outputs point to target
                 // pixels of this task's rows, of which only this task writes these columns, or to `waste`.
                 unsafe {
                     let pointers = Pointers {
-                        table: left.pointers().add((tile * taps + block.tap) * MOST_ROWS),
-                        taps: block.taps,
+                        table: left.pointers().add((tile * taps + run.tap) * MOST_ROWS),
+                        taps: run.taps,
                         channel: group * self.direct.source.in_group + block.channel,
                         channels: block.channels,
                     };

@@ -51,14 +51,19 @@ pub(crate) fn targets(
     channels: usize,
     target: &Disjoint<f32>,
 ) -> Vec<*mut f32> {
-    let [height, width] = walk.target_size;
-    points(walk, range)
-        .map(|[image, y, x]| {
-            let y = walk.target_start[0] + walk.target_step[0] * y;
-            let x = walk.target_start[1] + walk.target_step[1] * x;
-            target.at(((image * height + y) * width + x) * channels)
-        })
+    target_pixels(walk, range)
+        .map(|pixel| target.at(pixel * channels))
         .collect()
+}
+
+/// Which target pixels, counted over the batch, grid points `range[0]..range[1]` write.
+pub(crate) fn target_pixels(walk: &Walk, range: [usize; 2]) -> impl Iterator<Item = usize> {
+    let [height, width] = walk.target_size;
+    points(walk, range).map(move |[image, y, x]| {
+        let y = walk.target_start[0] + walk.target_step[0] * y;
+        let x = walk.target_start[1] + walk.target_step[1] * x;
+        (image * height + y) * width + x
+    })
 }
 
 /// The images that a walk reads.

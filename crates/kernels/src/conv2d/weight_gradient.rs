@@ -5,7 +5,7 @@
 //! memory once and not once for each tap. Slices are added in order at the end.
 
 use super::pixels::{self, Patches, PixelTable, Source};
-use crate::geometry::{Conv2d, Walk};
+use crate::geometry::{Conv2d, Piece, Walk};
 use crate::isa::{self, Kernel};
 use crate::panels::VECTORS;
 use crate::parallel::{self, Disjoint};
@@ -53,21 +53,27 @@ pub(crate) fn weight_gradient(
     };
     let task_channels = rows.div_ceil(chunks).next_multiple_of(SLOTS).min(rows);
     let chunks = rows.div_ceil(task_channels);
-    let pixel_blocks = (batch * walk.points()).div_ceil(BLOCK);
+    let pieces = if patched {
+        walk.clone().whole()
+    } else {
+        walk.clone().pieces()
+    };
+    let blocks = blocks(&pieces, batch);
     let slices = TASKS
         .div_ceil(geometry.groups * chunks)
-        .min(pixel_blocks / SLICE_BLOCKS)
+        .min(blocks.len() / SLICE_BLOCKS)
         .max(1);
     let plan = Plan {
         geometry,
         patched,
         run,
-        pixels: batch * walk.points(),
         walk,
+        pieces,
         task_channels,
         chunks,
         slices,
-        slice_pixels: pixel_blocks.div_ceil(slices) * BLOCK,
+        slice_blocks: blocks.len().div_ceil(slices),
+        blocks,
         input,
         output_gradient,
         zeros: vec![0.0; geometry.channels_in],
@@ -94,19 +100,36 @@ pub(crate) fn weight_gradient(
     });
 }
 
+/// Pixels of a piece of the walk that are summed at a time, counted over the batch.
+struct Block {
+    piece: usize,
+    range: [usize; 2],
+}
+
+fn blocks(pieces: &[Piece], batch: usize) -> Vec<Block> {
+    let blocks = |(piece, of): (usize, &Piece)| {
+        let pixels = batch * of.walk.points();
+        (0..pixels).step_by(BLOCK).map(move |start| Block {
+            piece,
+            range: [start, pixels.min(start + BLOCK)],
+        })
+    };
+    pieces.iter().enumerate().flat_map(blocks).collect()
+}
+
 struct Plan<'a> {
     geometry: &'a Conv2d,
     walk: Walk,
+    pieces: Vec<Piece>,
     /// Whether taps are read as one: see [`Patches`].
     patched: bool,
     /// Taps read as one.
     run: usize,
-    /// Output pixels in the batch.
-    pixels: usize,
     task_channels: usize,
     chunks: usize,
     slices: usize,
-    slice_pixels: usize,
+    slice_blocks: usize,
+    blocks: Vec<Block>,
     input: &'a [f32],
     output_gradient: &'a [f32],
     zeros: Vec<f32>,
@@ -118,7 +141,14 @@ impl Plan<'_> {
         let partials = Disjoint::new(partials);
         let level = isa::level();
         let units = self.geometry.groups * self.chunks;
-        let work = self.pixels * self.geometry.weights_len();
+        let [in_group, outputs] = [
+            self.geometry.channels_in / self.geometry.groups,
+            self.geometry.channels_out,
+        ];
+        let products = |Block { piece, range }: &Block| {
+            (range[1] - range[0]) * self.pieces[*piece].walk.taps.len()
+        };
+        let work = self.blocks.iter().map(products).sum::<usize>() * in_group * outputs;
         super::for_each_task(work, self.slices * units, |index| {
             isa::dispatch(
                 level,
@@ -177,11 +207,6 @@ impl Kernel for Task<'_> {
             taps * tiles
         };
         let panel_width = VECTORS * V::LANES;
-        let slice_end = self
-            .plan
-            .pixels
-            .min((self.slice + 1) * self.plan.slice_pixels);
-        let slice_start = self.slice * self.plan.slice_pixels;
         let source = Source {
             data: self.plan.input,
             channels: geometry.channels_in,
@@ -192,9 +217,14 @@ impl Kernel for Task<'_> {
         // Not `scratch::with`: inside its closure the vectors would not be inlined.
         let mut memory = scratch::borrow(packed * tile_len + BLOCK * panel_width);
         let (left, panel) = memory.split_at_mut(packed * tile_len);
-        for start in (slice_start..slice_end).step_by(BLOCK) {
-            let len = BLOCK.min(slice_end - start);
-            let range = [start, start + len];
+        let blocks = self.plan.blocks.chunks(self.plan.slice_blocks);
+        let mut written = vec![false; taps];
+        for &Block { piece, range } in blocks.clone().nth(self.slice).unwrap_or_default() {
+            let len = range[1] - range[0];
+            let Piece { walk, taps: places } = &self.plan.pieces[piece];
+            let taps = walk.taps.len() / run;
+            let places = &places[..taps];
+            let rows: Vec<usize> = pixels::target_pixels(walk, range).collect();
             let pixels = if *patched {
                 Pixels::Patches(Patches::new(walk, range, &source))
             } else {
@@ -203,7 +233,8 @@ impl Kernel for Task<'_> {
                 Pixels::Table(PixelTable::new(walk, range, &source, slots, slot))
             };
             if let (Pixels::Table(table), false) = (&pixels, in_place) {
-                for (index, to) in left.chunks_exact_mut(tile_len).enumerate() {
+                let left = left.chunks_exact_mut(tile_len).take(taps * tiles);
+                for (index, to) in left.enumerate() {
                     let (tap, tile) = (index / tiles, index % tiles);
                     let count = (channels - tile * V::TILE_ROWS).min(V::TILE_ROWS);
                     let channel = group * in_group + first + tile * V::TILE_ROWS;
@@ -215,24 +246,25 @@ impl Kernel for Task<'_> {
             }
             for first_column in (0..out_group).step_by(panel_width) {
                 let columns = (out_group - first_column).min(panel_width);
-                let from = &self.plan.output_gradient
-                    [start * geometry.channels_out + group * out_group + first_column..];
-                let is_panel = columns == geometry.channels_out && columns.is_multiple_of(V::LANES);
+                let from = &self.plan.output_gradient[group * out_group + first_column..];
+                let is_panel = columns == geometry.channels_out
+                    && columns.is_multiple_of(V::LANES)
+                    && self.plan.pieces.len() == 1;
                 let panel = if is_panel {
-                    from.as_ptr()
+                    from[rows[0] * columns..][..len * columns].as_ptr()
                 } else {
-                    // SAFETY: `len` pixels of `columns` channels lie from there on, and a panel of as many in `panel`.
-                    unsafe { pack_panel::<V>(from, geometry.channels_out, len, columns, panel) };
+                    // SAFETY: the CPU has the instructions.
+                    unsafe { pack_panel::<V>(from, geometry.channels_out, &rows, columns, panel) };
                     panel.as_ptr()
                 };
-                for tap in 0..taps {
+                for (tap, &place) in places.iter().enumerate() {
                     for tile in 0..tiles {
                         let target = Target {
                             panel,
                             columns,
-                            outputs: outputs[(tap * tiles + tile) * SLOTS..].as_ptr(),
+                            outputs: outputs[(place * tiles + tile) * SLOTS..].as_ptr(),
                             column: first_column,
-                            add: start > slice_start,
+                            add: written[place],
                         };
                         let left = match &pixels {
                             Pixels::Patches(patches) => Packed {
@@ -270,6 +302,16 @@ impl Kernel for Task<'_> {
                         unsafe { tile::multiply::<V>(&left, rows, &target) };
                     }
                 }
+            }
+            for &place in places {
+                written[place] = true;
+            }
+        }
+        // Taps that no pixel of this slice sees inside the image.
+        for place in (0..taps).filter(|place| !written[*place]) {
+            for row in &outputs[place * tiles * SLOTS..][..tiles * SLOTS] {
+                // SAFETY: rows of this task's channels in this slice's gradient, or `waste`: `out_group` floats each.
+                unsafe { row.write_bytes(0, out_group) };
             }
         }
     }
@@ -347,7 +389,7 @@ unsafe fn pack_left<V: Vector>(
     }
 }
 
-/// Copies `columns` floats of each of `len` rows, `step` apart, to a panel, zeros behind.
+/// Copies `columns` floats of some rows, `step` apart, to a panel, zeros behind.
 ///
 /// # Safety
 /// The CPU has the instructions of `V`.
@@ -355,18 +397,19 @@ unsafe fn pack_left<V: Vector>(
 unsafe fn pack_panel<V: Vector>(
     from: &[f32],
     step: usize,
-    len: usize,
+    rows: &[usize],
     columns: usize,
     panel: &mut [f32],
 ) {
     let width = columns.next_multiple_of(V::LANES);
-    assert!(from.len() >= (len - 1) * step + columns && panel.len() >= len * width);
-    for row in 0..len {
+    let last = rows.iter().max().map_or(0, |row| row * step + columns);
+    assert!(from.len() >= last && panel.len() >= rows.len() * width);
+    for (row, &from_row) in rows.iter().enumerate() {
         for at in (0..columns).step_by(V::LANES) {
             let lanes = (columns - at).min(V::LANES);
-            // SAFETY: `row < len` and `at + lanes <= columns`, which the slices were just checked to hold.
+            // SAFETY: `at + lanes <= columns`, which the slices were just checked to hold for every row.
             unsafe {
-                let from = from.as_ptr().add(row * step + at);
+                let from = from.as_ptr().add(from_row * step + at);
                 let value = if lanes == V::LANES {
                     V::load(from)
                 } else {

@@ -1,4 +1,4 @@
-//! Lanes as an array; the compiler makes of it what the target has (SSE2, NEON).
+//! Lanes as an array; the compiler makes of it what the target has (SSE2 and the like).
 
 use super::Vector;
 
