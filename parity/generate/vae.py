@@ -108,6 +108,34 @@ class Vae(nn.Module):
         return {"mean": mean, "log_variance": log_variance, "latents": latents, "decoded": self.decoder(latents)}
 
 
+class ConditionalVae(Vae):
+    """p(x|z, c) and q(z|x, c) for a class c (Sohn et al. 2015): the encoder sees one more channel, a learned plane for each class,
+    the decoder a one-hot vector after the latent. `plane` is the number of pixels of a channel."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, classes: int, plane: int) -> None:
+        super().__init__(encoder, decoder)
+        self.condition = nn.ModuleDict({"plane": nn.Linear(classes, plane, bias=False)})
+        self.classes = classes
+
+    def forward(self, images: Tensor, noise: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        told = F.one_hot(labels, self.classes).to(images.dtype)
+        plane = self.condition["plane"](told).view(len(images), 1, *images.shape[2:]) if images.dim() == 4 else self.condition["plane"](told)
+        mean, log_variance = self.encoder(torch.cat([images, plane], 1))
+        latents = mean + torch.exp(0.5 * log_variance) * noise
+        decoded = self.decoder(torch.cat([latents, told], 1))
+        return {"mean": mean, "log_variance": log_variance, "latents": latents, "decoded": decoded}
+
+
+def conditional_vae_mlp(pixels: int, hidden: int, latent: int, classes: int) -> Vae:
+    encoder, decoder = MlpEncoder(2 * pixels, hidden, latent), MlpDecoder(pixels, hidden, latent + classes)
+    return ConditionalVae(encoder, decoder, classes, pixels)
+
+
+def conditional_vae_conv(channels: int, side: int, widths: list[int], latent: int, classes: int) -> Vae:
+    encoder, decoder = ConvEncoder(channels + 1, side, widths, latent), ConvDecoder(channels, side, widths, latent + classes)
+    return ConditionalVae(encoder, decoder, classes, side * side)
+
+
 def vae_mlp(pixels: int, hidden: int, latent: int, learned_sigma: bool = False) -> Vae:
     return Vae(MlpEncoder(pixels, hidden, latent), MlpDecoder(pixels, hidden, latent), learned_sigma)
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use trompe_images::{Channels, ImageSpec};
 use trompe_layers::Pass;
 use trompe_losses::EvidenceLowerBound;
-use trompe_models::{Autoencoder, Likelihood, SharedSigma, Sigma, VaeConfig, VaeNetwork};
+use trompe_models::{
+    Autoencoder, Condition, Likelihood, SharedSigma, Sigma, VaeConfig, VaeNetwork,
+};
 use trompe_parity::{
     Adam, Comparison, Fixture, Precision, distance, gradients_of, values, weights_of,
 };
@@ -19,11 +21,18 @@ fn mlp(hidden: usize, latent: usize, likelihood: Likelihood) -> VaeConfig {
         network: VaeNetwork::Mlp {
             hidden: vec![hidden],
         },
+        condition: None,
     }
 }
 
 fn mean_of_batch(values: Tensor<2>) -> Tensor<1> {
     values.sum_dim(1).mean_dim(0).flatten(0, 1)
+}
+
+fn labels(fixture: &Fixture, step: usize, batch: usize) -> Vec<u32> {
+    let labels = fixture.values("input.labels").iter();
+    let labels = labels.skip(step * batch).take(batch);
+    labels.map(|&label| label as u32).collect()
 }
 
 /// The fixture's first step in all detail; in f64 three steps with Adam.
@@ -58,8 +67,12 @@ fn compare(name: &str, image: ImageSpec, config: &VaeConfig, precision: Precisio
             precision,
             &device,
         );
+        let labels = fixture
+            .has("input.labels")
+            .then(|| labels(&fixture, step, batch));
+        let given = vae.given(labels.as_deref());
         let mut pass = Pass::training();
-        let bound = EvidenceLowerBound::estimate(&vae, images.clone(), noise.clone(), &mut pass);
+        let bound = EvidenceLowerBound::estimate(&given, images.clone(), noise.clone(), &mut pass);
         let loss = bound.loss(beta);
         let gradients = loss.backward();
         losses.extend(values(loss.clone()));
@@ -68,7 +81,7 @@ fn compare(name: &str, image: ImageSpec, config: &VaeConfig, precision: Precisio
             comparison.check("mean", bound.posterior.mean.clone());
             comparison.check("log_variance", bound.posterior.log_variance.clone());
             comparison.check("latents", latents.clone());
-            comparison.check("decoded", vae.decode(latents, &mut Pass::training()));
+            comparison.check("decoded", given.decode(latents, &mut Pass::training()));
             comparison.check("reconstruction", -bound.log_likelihood.clone().mean());
             comparison.check("divergence", mean_of_batch(bound.divergence.clone()));
             comparison.check("divergence_per_dimension", bound.divergence.mean_dim(0));
@@ -82,6 +95,7 @@ fn compare(name: &str, image: ImageSpec, config: &VaeConfig, precision: Precisio
         vae = adam.update(vae, &gradients);
         if step == 0 && fixture.has("f64.inference.mean") {
             let mut pass = Pass::inference();
+            let vae = vae.given(labels.as_deref());
             let posterior = vae.encode(images, &mut pass);
             comparison.check("inference.mean", posterior.mean.clone());
             comparison.check("inference.log_variance", posterior.log_variance.clone());
@@ -157,6 +171,7 @@ fn compare_conv(precision: Precision) {
         network: VaeNetwork::Conv {
             widths: vec![8, 16],
         },
+        condition: None,
     };
     let image = ImageSpec::new(16, 16, Channels::Rgb);
     compare("vae_conv_step", image, &config, precision);
@@ -170,6 +185,33 @@ fn convolutional_step_is_pytorchs_in_f64() {
 #[test]
 fn convolutional_step_rounds_no_worse_than_pytorchs_in_f32() {
     compare_conv(Precision::Single);
+}
+
+fn compare_told_a_class(precision: Precision) {
+    let condition = Some(Condition::Class(3));
+    let mlp = VaeConfig {
+        condition,
+        ..mlp(8, 5, Likelihood::Bernoulli)
+    };
+    compare("vae_mlp_class_step", MLP_IMAGE, &mlp, precision);
+    let conv = VaeConfig {
+        latent: 3,
+        likelihood: Likelihood::Bernoulli,
+        network: VaeNetwork::Conv { widths: vec![4, 6] },
+        condition,
+    };
+    let image = ImageSpec::new(8, 8, Channels::Rgb);
+    compare("vae_conv_class_step", image, &conv, precision);
+}
+
+#[test]
+fn steps_that_are_told_a_class_are_pytorchs_in_f64() {
+    compare_told_a_class(Precision::Double);
+}
+
+#[test]
+fn steps_that_are_told_a_class_round_no_worse_than_pytorchs_in_f32() {
+    compare_told_a_class(Precision::Single);
 }
 
 /// Losses of ten steps of `vae-mlp`, and the weights at the end.

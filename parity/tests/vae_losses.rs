@@ -66,6 +66,7 @@ fn compare(case: &str) {
         latent: LATENT,
         likelihood: Likelihood::Bernoulli,
         network: VaeNetwork::Mlp { hidden: vec![16] },
+        condition: None,
     };
     let fixture = Fixture::open("vae_losses");
     for precision in [Precision::Double, Precision::Single] {

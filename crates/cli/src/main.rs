@@ -6,6 +6,7 @@
 //! [`scoring`], [`seeds`], [`number`], [`picture`], [`progress`] and [`table`].
 
 mod arguments;
+mod class;
 mod command;
 mod console;
 mod failure;

@@ -63,6 +63,15 @@ pub(crate) struct Images {
     selection: Selection,
     number: usize,
     alpha: Alpha,
+    /// For each class of the source that of the model, which is to be told.
+    classes: Option<Vec<u32>>,
+}
+
+/// Images that are used together.
+pub(crate) struct Group {
+    pub(crate) images: Vec<Pixels>,
+    /// The class of each, where the model is to be told.
+    pub(crate) labels: Vec<u32>,
 }
 
 impl SourceArguments {
@@ -111,7 +120,8 @@ impl SourceArguments {
             },
             ..OpenOptions::default()
         };
-        let source = Arc::from(open(locator, &options)?);
+        let source: Arc<dyn Source> = Arc::from(open(locator, &options)?);
+        let classes = classes_for(session, source.as_ref())?;
         let (crop, filter) = match &own {
             Some(own) => (own.crop, own.filter),
             None => (Crop::default(), Filter::default()),
@@ -130,8 +140,46 @@ impl SourceArguments {
             selection,
             number,
             alpha,
+            classes,
         })
     }
+}
+
+/// For each class of the source the model's class of the same name, if the model has classes.
+fn classes_for(session: &Session, source: &dyn Source) -> Result<Option<Vec<u32>>, Failure> {
+    let known = session.classes();
+    if known.is_empty() {
+        return Ok(None);
+    }
+    if source.classes().is_empty() {
+        return Err(Failure::new(
+            Exit::Data,
+            format!(
+                "the model is to be told each image's class, and `{}` has none",
+                source.locator()
+            ),
+            "sort the images into folders named like the classes, or take a model without classes",
+        ));
+    }
+    let class_of = |name: &String| {
+        let class = known.iter().position(|known| known == name);
+        class.map(|class| class as u32).ok_or_else(|| {
+            Failure::new(
+                Exit::Data,
+                format!(
+                    "`{}` has a class `{name}`, which the model does not know",
+                    source.locator()
+                ),
+                "take images of the classes that it was trained on",
+            )
+        })
+    };
+    source
+        .classes()
+        .iter()
+        .map(class_of)
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 impl Images {
@@ -155,28 +203,40 @@ impl Images {
         self.selection.split()
     }
 
+    /// The class of an image by the model's numbers.
+    fn label(&self, index: usize) -> Option<u32> {
+        let label = self.prepared.source().label(index)?;
+        self.classes.as_ref()?.get(label as usize).copied()
+    }
+
     /// Reads the images in groups of at most `at_a_time`. Images that cannot be used are named on
     /// stderr and left out.
     pub(crate) fn groups(
         &self,
         at_a_time: usize,
         console: &Console,
-    ) -> impl Iterator<Item = Result<Vec<Pixels>, Failure>> {
+    ) -> impl Iterator<Item = Result<Group, Failure>> {
         let indices: Vec<usize> = self.selection.indices().take(self.number).collect();
         let mut places = indices.into_iter();
         std::iter::from_fn(move || {
-            let mut group = Vec::new();
-            while group.len() < at_a_time {
+            let mut group = Group {
+                images: Vec::new(),
+                labels: Vec::new(),
+            };
+            while group.images.len() < at_a_time {
                 let Some(index) = places.next() else { break };
                 match self.prepared.read(index) {
-                    Ok(image) => group.push(image),
+                    Ok(image) => {
+                        group.images.push(image);
+                        group.labels.extend(self.label(index));
+                    }
                     Err(error @ DataError::Unreadable { .. }) => {
                         console.say(format_args!("left out: {error}"));
                     }
                     Err(error) => return Some(Err(error.into())),
                 }
             }
-            (!group.is_empty()).then_some(Ok(group))
+            (!group.images.is_empty()).then_some(Ok(group))
         })
     }
 }

@@ -22,6 +22,7 @@ fn model(preset: &str) -> TempDir {
         model: resolved.recipe.model.clone(),
         image: resolved.recipe.data.image,
         levels: resolved.images.levels(),
+        classes: Vec::new(),
         recipe: serde_json::to_value(&resolved.recipe).unwrap(),
         scores: Value::Null,
     };

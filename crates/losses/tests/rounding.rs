@@ -140,6 +140,7 @@ fn gradients_of_a_convolutional_vae_are_within_a_hundredth() {
             network: VaeNetwork::Conv {
                 widths: vec![32, 64, 64],
             },
+            condition: None,
         };
         let vae = vae.init(IMAGE, init).unwrap();
         let mut pass = Pass::training();

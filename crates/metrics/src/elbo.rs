@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 use trompe_layers::Pass;
 use trompe_losses::{divergence_from_standard_normal, log_likelihood};
-use trompe_models::{Autoencoder, Likelihood, Vae};
+use trompe_models::{Autoencoder, Examples, Likelihood, Vae};
 use trompe_random::Stream;
 
 /// A measured negative ELBO. Lower is better.
@@ -44,13 +44,14 @@ pub struct NegativeElbo {
 /// an image depends on `seed` and its place alone.
 ///
 /// # Shapes
-/// - batches: each `[batch, channels, height, width]`, in the likelihood's value range
+/// - batches: each `[batch, channels, height, width]`, in the likelihood's value range; with labels
+///   where the VAE has a condition, and then the bound is that of `log p(x|class)`
 ///
 /// # Errors
 /// What `batches` fails with.
 pub fn negative_elbo<E>(
     vae: &Vae,
-    batches: impl Iterator<Item = Result<Tensor<4>, E>>,
+    batches: impl Iterator<Item = Result<impl Into<Examples>, E>>,
     draws: usize,
     seed: u64,
 ) -> Result<NegativeElbo, E> {
@@ -61,8 +62,9 @@ pub fn negative_elbo<E>(
     let mut each = Vec::new();
     let mut kind = KindOfData::default();
     let mut latent_use = LatentUseSums::default();
-    for images in batches {
-        let images = images?;
+    for examples in batches {
+        let Examples { images, labels } = examples?.into();
+        let vae = &vae.given(labels.as_deref());
         kind.see(&images);
         let [batch, ..] = images.dims();
         let mut pass = Pass::inference();

@@ -1,12 +1,11 @@
 //! The importance-weighted bound of images that a VAE has not seen.
 
 use crate::elbo::{KindOfData, rows_of};
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 use trompe_layers::Pass;
 use trompe_losses::log_importance_weights;
-use trompe_models::{Autoencoder, Vae};
+use trompe_models::{Autoencoder, Examples, Vae};
 use trompe_random::Stream;
 
 /// A measured negative importance-weighted bound. Lower is better; with more draws it falls
@@ -61,21 +60,22 @@ impl LogSum {
 /// noise of an image depends on `seed`, `draws` and its place alone.
 ///
 /// # Shapes
-/// - batches: each `[batch, channels, height, width]`, in the likelihood's value range
+/// - batches: as those of [`crate::negative_elbo`]
 ///
 /// # Errors
 /// What `batches` fails with.
 pub fn importance_weighted_bound<E>(
     vae: &Vae,
-    batches: impl Iterator<Item = Result<Tensor<4>, E>>,
+    batches: impl Iterator<Item = Result<impl Into<Examples>, E>>,
     draws: usize,
     seed: u64,
 ) -> Result<ImportanceWeightedBound, E> {
     let noise = Stream::new(seed, "evaluation noise");
     let mut kind = KindOfData::default();
     let (mut n, mut mean, mut squares) = (0, 0.0, 0.0);
-    for images in batches {
-        let images = images?;
+    for examples in batches {
+        let Examples { images, labels } = examples?.into();
+        let vae = &vae.given(labels.as_deref());
         kind.see(&images);
         let [batch, ..] = images.dims();
         let mut pass = Pass::inference();
@@ -117,7 +117,7 @@ pub fn importance_weighted_bound<E>(
 mod tests {
     use super::*;
     use crate::negative_elbo;
-    use burn::tensor::Device;
+    use burn::tensor::{Device, Tensor};
     use std::convert::Infallible;
     use std::f64::consts::TAU;
     use trompe_images::{Channels, ImageSpec};
@@ -136,6 +136,7 @@ mod tests {
                 sigma: Sigma::Fixed(SIGMA),
             },
             network: VaeNetwork::Mlp { hidden: vec![] },
+            condition: None,
         };
         let image = ImageSpec::new(8, 8, Channels::Gray);
         config.init(image, &Init::new(5, device)).unwrap()

@@ -1,6 +1,6 @@
 //! The one sum of all model families.
 
-use crate::{Gan, GanConfig, ModelError, Vae, VaeConfig};
+use crate::{Condition, Gan, GanConfig, ModelError, Vae, VaeConfig};
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 use trompe_images::{ImageSpec, ValueRange};
@@ -42,6 +42,14 @@ impl ModelConfig {
         match self {
             Self::Vae(config) => config.latent,
             Self::Gan(config) => config.latent,
+        }
+    }
+
+    /// How many classes it must be given one of; 0 without a condition.
+    pub fn classes(&self) -> usize {
+        match self {
+            Self::Vae(config) => config.condition.map_or(0, Condition::classes),
+            Self::Gan(_) => 0,
         }
     }
 

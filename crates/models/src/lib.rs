@@ -23,6 +23,6 @@ pub use gan::{
 };
 pub use pixels::{to_pixels, to_tensor};
 pub use vae::{
-    Autoencoder, Likelihood, LogisticMixture, ObservationModel, Posterior, SharedSigma, Sigma, Vae,
-    VaeConfig, VaeNetwork,
+    Autoencoder, Condition, Examples, Likelihood, LogisticMixture, ObservationModel, Posterior,
+    SharedSigma, Sigma, Vae, VaeConfig, VaeNetwork,
 };

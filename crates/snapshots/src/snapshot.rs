@@ -22,6 +22,9 @@ pub struct Description {
     /// How many different values the samples of the training images took.
     #[serde(with = "level_count")]
     pub levels: Levels,
+    /// The names of the classes that the model can be asked for, in the order of its labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// The resolved recipe that trained them.
     pub recipe: Value,
     /// What was measured at the end, as `evaluate --json` prints it.
@@ -121,6 +124,12 @@ impl Snapshot {
         if samples > MOST_PIXELS {
             return Err(self.misfit(format!("no images of {image} are made")));
         }
+        let (names, classes) = (self.description.classes.len(), model.classes());
+        if names != classes {
+            return Err(self.misfit(format!(
+                "it names {names} classes, and its networks know {classes}"
+            )));
+        }
         let blank =
             model
                 .init(*image, &Init::blank(device))
@@ -186,9 +195,11 @@ mod tests {
                 latent: 3,
                 likelihood: Likelihood::Bernoulli,
                 network: VaeNetwork::Mlp { hidden: vec![5] },
+                condition: None,
             }),
             image: ImageSpec::new(8, 8, Channels::Gray),
             levels: Levels::new(17),
+            classes: Vec::new(),
             recipe: json!({"name": "test", "training": {"images": 12}}),
             scores: json!({"negative_elbo": {"value": 24.5}}),
         }

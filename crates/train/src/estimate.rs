@@ -8,7 +8,7 @@ use trompe_data::{Selection, Split};
 use trompe_images::ImageSpec;
 use trompe_kernels::allocator;
 use trompe_layers::parameter_count;
-use trompe_models::Model;
+use trompe_models::{Examples, Model};
 use trompe_random::Stream;
 
 /// The batches on which memory is measured: it grows in a straight line with the images.
@@ -117,7 +117,7 @@ pub fn measure_memory(resolved: &Resolved, device: &Device) -> Result<Option<Mem
         let mut peak = 0;
         for _ in 0..PROBE_STEPS {
             allocator::reset_peak();
-            stepper.step(&images);
+            stepper.step(images.clone());
             peak = allocator::peak_bytes().saturating_sub(before);
         }
         Ok(peak as f64)
@@ -155,12 +155,12 @@ fn measure_time(recipe: &Recipe, part: usize, device: &Device) -> Result<f64, Tr
     let time = |batch: usize| -> Result<f64, TrainError> {
         let mut stepper = Stepper::new(&in_one_part(recipe, batch), device)?;
         let images = noise(recipe.data.image, batch, device);
-        stepper.step(&images);
+        stepper.step(images.clone());
         let mut seconds = Vec::new();
         let begin = Instant::now();
         while seconds.is_empty() || begin.elapsed().as_secs_f64() < SHORTEST_TRIAL {
             let step = Instant::now();
-            stepper.step(&images);
+            stepper.step(images.clone());
             seconds.push(step.elapsed().as_secs_f64());
         }
         seconds.sort_by(f64::total_cmp);
@@ -187,15 +187,19 @@ fn in_one_part(recipe: &Recipe, batch: usize) -> Recipe {
 }
 
 /// # Shapes
-/// - returns: `[batch, channels, height, width]`
-fn noise(image: ImageSpec, batch: usize, device: &Device) -> Tensor<4> {
+/// - returns: `[batch, channels, height, width]`, labels `[batch]`
+fn noise(image: ImageSpec, batch: usize, device: &Device) -> Examples {
     let (height, width) = (image.height as usize, image.width as usize);
     let shape = [batch, height, width, image.channels.count()];
     let mut stream = Stream::new(0, "estimate");
     let count = shape.iter().product();
     let values: Vec<f32> = (0..count).map(|_| stream.uniform_f32()).collect();
     let images = Tensor::<4>::from_data(TensorData::new(values, shape), (device, DType::F32));
-    images.permute([0, 3, 1, 2])
+    Examples {
+        images: images.permute([0, 3, 1, 2]),
+        // Whatever the model, it has a first class, or none.
+        labels: Some(vec![0; batch]),
+    }
 }
 
 /// Memory that this process holds now, where the system tells.

@@ -11,7 +11,7 @@ use trompe_data::{Prepared, Selection, Split};
 use trompe_images::Scale;
 use trompe_layers::Pass;
 use trompe_metrics::{Judge, MetricError, Sample, SetMetric, negative_elbo, score_sets};
-use trompe_models::{Gan, Generator, Model, to_pixels, to_tensor};
+use trompe_models::{Examples, Gan, Generator, Model, to_pixels, to_tensor};
 use trompe_random::Stream;
 
 /// Latents drawn for each image; the noise of the estimate is then far below a nat.
@@ -135,11 +135,18 @@ fn likelihood(
         for &index in indices {
             bytes.extend_from_slice(images.read(index)?.bytes());
         }
-        Ok::<_, TrainError>(to_tensor(&bytes, recipe.data.image, &scale, device))
+        let source = images.source();
+        Ok::<_, TrainError>(Examples {
+            images: to_tensor(&bytes, recipe.data.image, &scale, device),
+            labels: indices.iter().map(|&index| source.label(index)).collect(),
+        })
     });
     let elbo = negative_elbo(vae, batches, DRAWS, recipe.seed)?;
     let value = elbo.value;
     let mut details = details_of(serde_json::to_value(elbo));
     details.insert("split".to_owned(), held_out.split().to_string().into());
+    if recipe.model.classes() > 0 {
+        details.insert("given".to_owned(), "class".into());
+    }
     Ok([("negative_elbo".to_owned(), Score { value, details })].into())
 }

@@ -28,10 +28,19 @@ fn generated_row(row: usize, model: &Model, recipe: &Recipe, device: &Device) ->
     let latents = normal(&streams, (row * COLUMNS) as u64, shape, device);
     let mut pass = Pass::inference();
     let images = match model {
-        Model::Vae(vae) => vae.mean_image(latents, &mut pass),
+        Model::Vae(vae) => {
+            let labels = in_turn(row * COLUMNS, COLUMNS, recipe.model.classes());
+            vae.given(labels.as_deref()).mean_image(latents, &mut pass)
+        }
         Model::Gan(gan) => gan.generator.generate(latents, &mut pass),
     };
     to_pixels(images, recipe.data.image, recipe.model.value_range())
+}
+
+/// Every class in its turn, for `count` images from the `first` on; none without classes.
+pub(crate) fn in_turn(first: usize, count: usize, classes: usize) -> Option<Vec<u32>> {
+    let class = |place: usize| (place % classes) as u32;
+    (classes > 0).then(|| (first..first + count).map(class).collect())
 }
 
 /// Held-out images, each followed by what a VAE makes of the mean of its posterior.
@@ -57,6 +66,11 @@ pub(crate) fn reconstructions(
     let scale = Scale::new(recipe.model.value_range(), images.levels());
     let tensor = to_tensor(&bytes, recipe.data.image, &scale, device);
     let mut pass = Pass::inference();
+    let source = images.source();
+    let labels: Option<Vec<u32>> = (0..count)
+        .map(|place| source.label(held_out.get(place)))
+        .collect();
+    let vae = vae.given(labels.as_deref());
     let latents = vae.encode(tensor, &mut pass).mean;
     let copies = vae.mean_image(latents, &mut pass);
     let copies = to_pixels(copies, recipe.data.image, recipe.model.value_range());

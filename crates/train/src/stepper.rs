@@ -4,11 +4,11 @@ use crate::recipe::Recipe;
 use crate::trainee::{Setting, Trainee};
 use crate::window::{Sums, Window};
 use crate::{Numbers, TrainError};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, TensorData};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trompe_layers::to_tensors;
-use trompe_models::Model;
+use trompe_models::{Examples, Model};
 use trompe_ops::Alone;
 
 /// Steps of a recipe's model on batches that the caller provides: for
@@ -37,10 +37,11 @@ impl Stepper {
     /// and returns the step's losses by name.
     ///
     /// # Shapes
-    /// - images: `[batch, channels, height, width]` with the recipe's batch, in the model's value range
-    pub fn step(&mut self, images: &Tensor<4>) -> Numbers {
+    /// - examples: `[batch, channels, height, width]` with the recipe's batch, in the model's value
+    ///   range; with labels where the model has a condition
+    pub fn step(&mut self, examples: impl Into<Examples>) -> Numbers {
         let trainee = self.trainee.take().expect("present between steps");
-        let batches = vec![images.clone(); trainee.batches_per_step()];
+        let batches = vec![examples.into(); trainee.batches_per_step()];
         let step = trainee.step(batches, self.seen, &self.setting);
         let (trainee, report) = step.expect("a single rank cannot be lost");
         self.trainee = Some(trainee);

@@ -9,13 +9,13 @@ use crate::recipe::{GanObjective, Objective, Recipe, VaeObjective};
 use crate::step::{self, Part, Round, StepReport};
 use crate::transfer::{self, Fresh};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, TensorData};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trompe_layers::{Init, Pass};
 use trompe_losses::EvidenceLowerBound;
 use trompe_models::gan::GeneratorNetwork;
-use trompe_models::{Gan, Generator, Model, Vae};
+use trompe_models::{Examples, Gan, Generator, Model, Vae};
 use trompe_ops::{Collective, RankLost};
 use trompe_random::Stream;
 
@@ -154,10 +154,10 @@ impl Trainee {
     /// One update, `seen` images into the run.
     ///
     /// # Shapes
-    /// - batches: [`Self::batches_per_step`] times `[share, channels, height, width]`
+    /// - batches: [`Self::batches_per_step`] times `[share, channels, height, width]` and labels `[share]`
     pub(crate) fn step(
         self,
-        batches: Vec<Tensor<4>>,
+        batches: Vec<Examples>,
         seen: u64,
         setting: &Setting,
     ) -> Result<(Self, StepReport), RankLost> {
@@ -165,7 +165,8 @@ impl Trainee {
         // Each round of a step has the numbers of its own images.
         let first = seen * self.batches_per_step() as u64;
         let size = setting.share() / setting.parts;
-        let mut rounds = batches.into_iter().enumerate().map(|(index, images)| {
+        let mut rounds = batches.into_iter().enumerate().map(|(index, examples)| {
+            let Examples { images, labels } = examples;
             let first = setting.share_at(first + (index * setting.batch) as u64);
             let part = |part: usize| {
                 let start = part * size;
@@ -177,6 +178,9 @@ impl Trainee {
                 let noise = normal(&streams, first + start as u64, shape, &setting.device);
                 Part {
                     images: images.autodiff(),
+                    labels: labels
+                        .as_ref()
+                        .map(|labels| labels[start..start + size].to_vec()),
                     noise: noise.autodiff(),
                     chance: Chance {
                         seed: setting.seed,
@@ -239,7 +243,7 @@ impl Trainee {
     /// weights want their own.
     pub(crate) fn model_for_use(
         &self,
-        batches: impl Iterator<Item = Tensor<4>>,
+        batches: impl Iterator<Item = Examples>,
         setting: &Setting,
     ) -> Model {
         let streams = Stream::new(setting.seed, "statistics noise");
@@ -250,10 +254,12 @@ impl Trainee {
         match self {
             Self::Vae { vae, average, .. } => {
                 let mut vae = average.clone().unwrap_or_else(|| vae.valid());
-                for (index, images) in batches.enumerate() {
+                for (index, examples) in batches.enumerate() {
+                    let Examples { images, labels } = examples;
                     let mut pass = Pass::estimating(index);
                     let noise = draw(index, images.dims()[0]);
-                    EvidenceLowerBound::estimate(&vae, images, noise, &mut pass);
+                    let given = vae.given(labels.as_deref());
+                    EvidenceLowerBound::estimate(&given, images, noise, &mut pass);
                     let statistics = pass.into_statistics();
                     if statistics.is_empty() {
                         break;
@@ -264,9 +270,10 @@ impl Trainee {
             }
             Self::Gan { gan, average, .. } => {
                 let mut generator = average.clone().unwrap_or_else(|| gan.generator.valid());
-                for (index, images) in batches.enumerate() {
+                for (index, examples) in batches.enumerate() {
                     let mut pass = Pass::estimating(index);
-                    generator.generate(draw(index, images.dims()[0]), &mut pass);
+                    let count = examples.images.dims()[0];
+                    generator.generate(draw(index, count), &mut pass);
                     let statistics = pass.into_statistics();
                     if statistics.is_empty() {
                         break;

@@ -79,6 +79,44 @@ fn format_and_opacity_are_chosen_before_the_source_is_opened() {
 }
 
 #[test]
+fn a_condition_on_the_class_has_the_sets_classes() {
+    let with = |source: &str| {
+        preset("vae-mlp").set("--data", "data.source", source).set(
+            "--set",
+            "model.vae.condition",
+            "class",
+        )
+    };
+    let recipe = resolve(with("\"builtin:digits\""));
+    assert_eq!(recipe.model.classes(), 10);
+    let folder = tempfile::tempdir().unwrap();
+    let printed = file(folder.path(), &recipe.to_toml());
+    assert_eq!(resolve(RecipeBuilder::file(&printed).unwrap()), recipe);
+
+    // Another set has other classes, and what was printed says so.
+    let other = RecipeBuilder::file(&printed).unwrap();
+    let error = refused(other.set("--data", "data.source", "\"builtin:sprites\"")).to_string();
+    assert!(error.contains("has 3 classes"), "{error}");
+
+    let without = refused(with("\"builtin:digits\"").set("--labels", "data.labels", "none"));
+    assert!(
+        matches!(&without, RecipeError::NoClasses { place, remedy, .. }
+            if place.contains("--set") && remedy.contains("data.labels")),
+        "{without:?}"
+    );
+    let plain = Pixels::filled(ImageSpec::new(16, 16, Channels::Gray), 100);
+    let png = encode_png(&plain, &[]).unwrap();
+    std::fs::write(folder.path().join("plain.png"), png).unwrap();
+    let source = toml::Value::from(folder.path().to_str().unwrap()).to_string();
+    assert!(matches!(
+        refused(with(&source)),
+        RecipeError::NoClasses { .. }
+    ));
+    let word = with("\"builtin:digits\"").set("--set", "model.vae.condition", "colour");
+    assert!(refused(word).to_string().contains("\"class\""));
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(

@@ -45,14 +45,18 @@ fn snapshot(path: &Path) -> Vec<u8> {
 }
 
 fn stopped_and_whole_runs_end_in_the_same_bytes(preset: &str) {
+    stopped_and_whole_end_in_the_same_bytes(|| short(preset));
+}
+
+fn stopped_and_whole_end_in_the_same_bytes(short: impl Fn() -> RecipeBuilder) {
     let folder = tempfile::tempdir().unwrap();
     let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
-    train(short(preset), &whole, usize::MAX);
+    train(short(), &whole, usize::MAX);
     for stop_after in [5, 3] {
-        let outcome = train(short(preset), &stopped, stop_after);
+        let outcome = train(short(), &stopped, stop_after);
         assert!(matches!(outcome, Outcome::Interrupted(_)), "{outcome:?}");
     }
-    let outcome = train(short(preset), &stopped, usize::MAX);
+    let outcome = train(short(), &stopped, usize::MAX);
     assert!(
         matches!(&outcome, Outcome::Done(done) if done.step == 12),
         "{outcome:?}"
@@ -63,6 +67,16 @@ fn stopped_and_whole_runs_end_in_the_same_bytes(preset: &str) {
 #[test]
 fn a_stopped_vae_ends_in_the_same_bytes() {
     stopped_and_whole_runs_end_in_the_same_bytes("vae");
+}
+
+/// Several latents of an image share its class.
+#[test]
+fn a_stopped_vae_that_is_told_classes_ends_in_the_same_bytes() {
+    stopped_and_whole_end_in_the_same_bytes(|| {
+        short("iwae")
+            .set("--set", "model.vae.condition", "class")
+            .set("--set", "training.accumulate", "2")
+    });
 }
 
 #[test]

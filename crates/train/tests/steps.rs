@@ -85,9 +85,9 @@ fn gradients_that_are_no_numbers_change_nothing() {
     let images = |value: f32| Tensor::<4>::full([2, 1, 8, 8], value, &device);
     let after = |bad_steps: usize| {
         let mut stepper = Stepper::new(&recipe, &device).unwrap();
-        stepper.step(&images(0.5));
+        stepper.step(images(0.5));
         for _ in 0..bad_steps {
-            stepper.step(&images(f32::NAN));
+            stepper.step(images(f32::NAN));
         }
         assert_eq!(stepper.skipped_updates(), bad_steps as u64);
         stepper.weights()

@@ -39,6 +39,26 @@ pub enum Error {
     #[diagnostic(help("take a model that was trained as an autoencoder, such as preset `vae`"))]
     NoEncoder,
 
+    /// A conditional model without a class for every image.
+    #[error("the model makes images of a class, and {given} classes are given for {images} images")]
+    #[diagnostic(help("give one class for all of them, as with `--class`, or one for each"))]
+    NoClass {
+        /// Classes given.
+        given: usize,
+        /// Images asked for.
+        images: usize,
+    },
+
+    /// A class that the model does not know.
+    #[error("there is no class {class}; the model knows {known}")]
+    #[diagnostic(help("classes are numbered from 0 in the order of their names"))]
+    UnknownClass {
+        /// What was asked for.
+        class: u32,
+        /// How many there are.
+        known: usize,
+    },
+
     /// The networks make infinite numbers, or none at all.
     #[error("the model makes images of infinite numbers, or of none at all")]
     #[diagnostic(help("its training diverged; take an earlier snapshot"))]

@@ -27,6 +27,8 @@ pub struct Session {
     description: Description,
     digest: String,
     device: Device,
+    /// Classes of the images: none, one for all, or one for each.
+    given: Vec<u32>,
 }
 
 impl Session {
@@ -41,6 +43,30 @@ impl Session {
             description: snapshot.description().clone(),
             digest: snapshot.digest().to_owned(),
             device: device.clone(),
+            given: Vec::new(),
+        })
+    }
+
+    /// The names of the classes that the model can be asked for; none of an unconditional one.
+    pub fn classes(&self) -> &[String] {
+        &self.description.classes
+    }
+
+    /// The same model for images of these classes: one for all images, or one for each.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`].
+    pub fn given(&self, classes: &[u32]) -> Result<Self, Error> {
+        let known = self.classes().len();
+        if let Some(&class) = classes.iter().find(|&&class| class as usize >= known) {
+            return Err(Error::UnknownClass { class, known });
+        }
+        Ok(Self {
+            model: self.model.clone(),
+            description: self.description.clone(),
+            digest: self.digest.clone(),
+            device: self.device.clone(),
+            given: classes.to_vec(),
         })
     }
 
@@ -83,14 +109,29 @@ impl Session {
         self.description.model.latent()
     }
 
-    /// One image for each seed.
+    /// One image for each seed; of a conditional model that no class was given, of the class that
+    /// is the seed's turn.
     ///
-    /// An image depends on the model and its seed alone, bit for bit on one device.
+    /// An image depends on the model, its class and its seed alone, bit for bit on one device.
     ///
     /// # Errors
     /// [`Error::NotFinite`].
     pub fn generate(&self, seeds: &[u64]) -> Result<Vec<Pixels>, Error> {
-        self.decode(&self.sample(seeds, 1.0))
+        let latents = self.sample(seeds, 1.0);
+        match self.given.is_empty() {
+            true => self.given(&self.in_turn(seeds))?.decode(&latents),
+            false => self.decode(&latents),
+        }
+    }
+
+    /// For each seed the class whose turn it is when all take turns; none without classes.
+    pub fn in_turn(&self, seeds: &[u64]) -> Vec<u32> {
+        let turn = |seed: &u64| seed.checked_rem(self.classes().len() as u64);
+        seeds
+            .iter()
+            .filter_map(turn)
+            .map(|class| class as u32)
+            .collect()
     }
 
     /// The latent of each seed, at a temperature (see [`sample`]).
@@ -105,7 +146,7 @@ impl Session {
     /// The image of each latent: for a VAE the mean of its likelihood, not a draw from it.
     ///
     /// # Errors
-    /// [`Error::LatentLength`], [`Error::NotFinite`].
+    /// [`Error::LatentLength`], [`Error::NotFinite`], [`Error::NoClass`].
     pub fn decode(&self, latents: &[Vec<f32>]) -> Result<Vec<Pixels>, Error> {
         let range = self.description.model.value_range();
         self.draw(latents, |images| to_pixels(images, self.image(), range))
@@ -118,7 +159,7 @@ impl Session {
     /// - returns: for each latent `[height, width, channels]`
     ///
     /// # Errors
-    /// [`Error::LatentLength`], [`Error::NotFinite`].
+    /// [`Error::LatentLength`], [`Error::NotFinite`], [`Error::NoClass`].
     pub fn decode_values(&self, latents: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, Error> {
         let is_unit = self.description.model.value_range() == ValueRange::Unit;
         self.draw(latents, |images| {
@@ -134,7 +175,7 @@ impl Session {
     /// The latent of each image: the mean of its posterior.
     ///
     /// # Errors
-    /// [`Error::NoEncoder`], [`Error::ImageKind`].
+    /// [`Error::NoEncoder`], [`Error::ImageKind`], [`Error::NoClass`].
     pub fn encode(&self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, Error> {
         let vae = self.autoencoder()?;
         let spec = self.image();
@@ -148,11 +189,14 @@ impl Session {
             vae.observation.likelihood().value_range(),
             self.description.levels,
         );
-        let mut latents = Vec::with_capacity(images.len());
-        for images in images.chunks(BATCH) {
+        let count = images.len();
+        let mut latents = Vec::with_capacity(count);
+        for (index, images) in images.chunks(BATCH).enumerate() {
+            let classes = self.classes_of(index * BATCH, images.len(), count)?;
             let mut bytes: Vec<u8> = images.iter().flat_map(Pixels::bytes).copied().collect();
             bytes.resize(BATCH * spec.samples(), 0);
             let batch = to_tensor(&bytes, spec, &scale, &self.device);
+            let vae = vae.given(classes.as_deref());
             let posterior = vae.encode(batch, &mut Pass::inference());
             latents.extend(rows(posterior.mean, self.latent_entries()).take(images.len()));
         }
@@ -162,7 +206,7 @@ impl Session {
     /// Each image through the encoder and back through the decoder.
     ///
     /// # Errors
-    /// [`Error::NoEncoder`], [`Error::ImageKind`].
+    /// [`Error::NoEncoder`], [`Error::ImageKind`], [`Error::NoClass`].
     pub fn reconstruct(&self, images: &[Pixels]) -> Result<Vec<Pixels>, Error> {
         self.decode(&self.encode(images)?)
     }
@@ -227,7 +271,9 @@ impl Session {
     ) -> Result<Vec<T>, Error> {
         let entries = self.latent_entries();
         let mut drawn = Vec::with_capacity(latents.len());
-        for latents in latents.chunks(BATCH) {
+        let count = latents.len();
+        for (index, latents) in latents.chunks(BATCH).enumerate() {
+            let classes = self.classes_of(index * BATCH, latents.len(), count)?;
             let mut values = Vec::with_capacity(BATCH * entries);
             for latent in latents {
                 self.check_latent(latent)?;
@@ -235,7 +281,8 @@ impl Session {
             }
             values.resize(BATCH * entries, 0.0);
             let data = TensorData::new(values, [BATCH, entries]);
-            let images = self.forward(Tensor::from_data(data, (&self.device, DType::F32)));
+            let latent_rows = Tensor::from_data(data, (&self.device, DType::F32));
+            let images = self.forward(latent_rows, classes.as_deref());
             // Bytes would hide it: NaN becomes black.
             if !images.clone().is_finite().all().into_scalar::<bool>() {
                 return Err(Error::NotFinite);
@@ -248,12 +295,35 @@ impl Session {
     /// # Shapes
     /// - latents: `[batch, entries]`
     /// - returns: `[batch, channels, height, width]` in the model's value range
-    fn forward(&self, latents: Tensor<2>) -> Tensor<4> {
+    fn forward(&self, latents: Tensor<2>, classes: Option<&[u32]>) -> Tensor<4> {
         let mut pass = Pass::inference();
         match &self.model {
-            Model::Vae(vae) => vae.mean_image(latents, &mut pass),
+            Model::Vae(vae) => vae.given(classes).mean_image(latents, &mut pass),
             Model::Gan(gan) => gan.generator.generate(latents, &mut pass),
         }
+    }
+
+    /// The classes of `images` of `count` images, from the `first` on, filled up to a batch.
+    fn classes_of(
+        &self,
+        first: usize,
+        images: usize,
+        count: usize,
+    ) -> Result<Option<Vec<u32>>, Error> {
+        let given = match &self.given[..] {
+            _ if self.classes().is_empty() => return Ok(None),
+            &[class] => return Ok(Some(vec![class])),
+            given if given.len() == count && count > 0 => given,
+            given => {
+                return Err(Error::NoClass {
+                    given: given.len(),
+                    images: count,
+                });
+            }
+        };
+        let mut classes = given[first..first + images].to_vec();
+        classes.resize(BATCH, 0);
+        Ok(Some(classes))
     }
 
     fn autoencoder(&self) -> Result<&Vae, Error> {
@@ -288,8 +358,8 @@ mod tests {
     use trompe_images::{Channels, Levels};
     use trompe_layers::Init;
     use trompe_models::{
-        DiscriminatorConfig, GanConfig, GeneratorConfig, Likelihood, SharedSigma, Sigma, VaeConfig,
-        VaeNetwork,
+        Condition, DiscriminatorConfig, GanConfig, GeneratorConfig, Likelihood, SharedSigma, Sigma,
+        VaeConfig, VaeNetwork,
     };
 
     fn families() -> [ModelConfig; 4] {
@@ -298,6 +368,7 @@ mod tests {
                 latent: 6,
                 likelihood,
                 network,
+                condition: None,
             })
         };
         let gan = |generator, discriminator| {
@@ -333,9 +404,12 @@ mod tests {
     fn session(config: ModelConfig) -> Session {
         let device = Device::flex();
         let description = Description {
-            model: config,
             image: ImageSpec::new(12, 8, Channels::Rgb),
             levels: Levels::FULL,
+            classes: (0..config.classes())
+                .map(|class| class.to_string())
+                .collect(),
+            model: config,
             recipe: Default::default(),
             scores: Default::default(),
         };
@@ -345,6 +419,7 @@ mod tests {
             description,
             digest: String::new(),
             device,
+            given: Vec::new(),
         }
     }
 
@@ -360,6 +435,59 @@ mod tests {
             assert_eq!(together[0].spec(), session.image());
             assert_ne!(together[0], together[1]);
         }
+    }
+
+    fn conditional() -> Session {
+        let [ModelConfig::Vae(mut config), ..] = families() else {
+            panic!("the first family is a VAE")
+        };
+        config.condition = Some(Condition::Class(3));
+        session(ModelConfig::Vae(config))
+    }
+
+    #[test]
+    fn an_image_depends_on_its_class_and_not_on_the_others() {
+        let session = conditional();
+        let latents = vec![session.sample(&[8], 1.0).remove(0); BATCH + 2];
+        let classes: Vec<u32> = (0..latents.len() as u32).map(|place| place % 3).collect();
+        let images = session.given(&classes).unwrap().decode(&latents).unwrap();
+        assert_ne!(images[0], images[1]);
+        assert_ne!(images[1], images[2]);
+        for (class, image) in classes.iter().zip(&images) {
+            let of_class = session.given(&[*class]).unwrap();
+            assert_eq!(of_class.decode(&latents[..1]).unwrap()[0], *image);
+        }
+        // Without a word about classes each seed has its own.
+        assert_eq!(session.generate(&[8]).unwrap()[0], images[8]);
+
+        let latents = session.given(&classes).unwrap().encode(&images).unwrap();
+        let of_one = session.given(&[1]).unwrap();
+        assert_eq!(of_one.encode(&images[1..2]).unwrap()[0], latents[1]);
+        assert_ne!(of_one.encode(&images[..1]).unwrap()[0], latents[0]);
+    }
+
+    #[test]
+    fn a_conditional_model_wants_a_class_for_every_image() {
+        let session = conditional();
+        let latents = session.sample(&[1, 2, 3], 1.0);
+        assert!(matches!(
+            session.decode(&latents),
+            Err(Error::NoClass {
+                given: 0,
+                images: 3
+            })
+        ));
+        assert!(matches!(
+            session.given(&[0, 1]).unwrap().decode(&latents),
+            Err(Error::NoClass {
+                given: 2,
+                images: 3
+            })
+        ));
+        assert!(matches!(
+            session.given(&[3]),
+            Err(Error::UnknownClass { class: 3, known: 3 })
+        ));
     }
 
     #[test]

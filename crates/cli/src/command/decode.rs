@@ -7,6 +7,7 @@ use serde::Serialize;
 use trompe::Grid;
 use trompe_latent::from_numpy;
 
+use crate::class::ClassArguments;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::model::ModelArguments;
@@ -25,6 +26,8 @@ use crate::picture::{self, Format, Provenance};
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
+    #[command(flatten)]
+    class: ClassArguments,
     /// A file of latents (.npz or .npy)
     #[arg(value_name = "LATENTS")]
     latents: PathBuf,
@@ -51,6 +54,7 @@ struct Outcome<'a> {
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failure> {
     let session = arguments.model.open(console)?;
+    let session = arguments.class.given(session, console)?;
     let path = arguments.latents.display();
     let file = std::fs::read(&arguments.latents).map_err(|error| {
         Failure::new(

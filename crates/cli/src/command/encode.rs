@@ -10,7 +10,7 @@ use trompe_latent::{TooManyLatents, to_npz};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::model::ModelArguments;
-use crate::source::SourceArguments;
+use crate::source::{Group, SourceArguments};
 
 /// Turn images into latents
 #[derive(Debug, Args)]
@@ -59,7 +59,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     TooManyLatents::check(expected, session.latent_entries() as u64)?;
     let mut latents = Vec::new();
     for group in images.groups(AT_A_TIME, console) {
-        latents.extend(session.encode(&group?)?);
+        let Group { images, labels } = group?;
+        latents.extend(session.given(&labels)?.encode(&images)?);
     }
     if latents.is_empty() {
         return Err(Failure::new(

@@ -15,7 +15,7 @@ use crate::scoring::{
     self, FeatureArguments, ImageSet, Judges, Likelihood, Measured, Pairs, Progress, ScoreName,
     Shelf, TableArguments,
 };
-use crate::source::{Images, SourceArguments, tell_defects};
+use crate::source::{Group, Images, SourceArguments, tell_defects};
 
 /// Score a model
 #[derive(Debug, Args)]
@@ -146,9 +146,9 @@ fn score_autoencoder(
     if !pairs.is_empty() {
         let mut count = 0;
         for group in images.groups(AT_A_TIME, console) {
-            let group = group?;
-            count += group.len();
-            pairs.add(&group, &session.reconstruct(&group)?)?;
+            let Group { images, labels } = group?;
+            count += images.len();
+            pairs.add(&images, &session.given(&labels)?.reconstruct(&images)?)?;
         }
         if count == 0 {
             return Err(scoring::nothing_usable());
@@ -258,6 +258,8 @@ fn walk(
             stations[1].push(slerp(&ends[0], &ends[1], (way + PATH_STEP) as f32));
         }
         let [before, after] = stations;
+        let turns: Vec<u64> = places.clone().map(|place| place as u64).collect();
+        let session = session.given(&session.in_turn(&turns))?;
         let (before, after) = (
             session.decode_values(&before)?,
             session.decode_values(&after)?,

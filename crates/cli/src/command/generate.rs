@@ -8,6 +8,7 @@ use trompe::Grid;
 use trompe_images::tile;
 use trompe_metrics::{Interval, Seam, seam};
 
+use crate::class::Classes;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::model::ModelArguments;
@@ -38,6 +39,10 @@ pub(crate) struct Arguments {
     /// Exactly these seeds, such as 1,4-9
     #[arg(long, value_name = "LIST", conflicts_with_all = ["number", "seed"])]
     seeds: Option<Seeds>,
+    /// Images of these classes in turn, by name or number, where the model has classes; without it
+    /// every class in turn
+    #[arg(long, value_name = "CLASS[,..]")]
+    class: Option<Classes>,
     /// Below 1: more typical and less varied
     #[arg(long, default_value_t = 1.0, value_parser = not_negative, allow_negative_numbers = true)]
     temperature: f32,
@@ -60,6 +65,9 @@ struct Outcome {
     images: usize,
     seeds: String,
     temperature: f32,
+    /// The class of each image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<String>,
     model: String,
     /// Roughness across the edges of images that wrap around.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +88,11 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
             .map_err(|reason| Failure::new(Exit::Usage, reason, "try `-n 64`"))?,
     };
     let session = arguments.model.open(console)?;
+    let classes = Classes::of_seeds(arguments.class.as_ref(), seeds.as_slice(), &session)?;
+    let names: Vec<&str> = classes
+        .iter()
+        .map(|&class| session.classes()[class as usize].as_str())
+        .collect();
     let tiles = arguments.tile.unwrap_or([1, 1]);
     if arguments.grid.is_some() {
         let copies = tiles[0].saturating_mul(tiles[1]) as usize;
@@ -99,7 +112,10 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     let mut edges = Vec::new();
     let mut files = Vec::new();
     let mut sheet = Vec::new();
-    for seeds in seeds.as_slice().chunks(AT_A_TIME) {
+    for (portion, seeds) in seeds.as_slice().chunks(AT_A_TIME).enumerate() {
+        let place = portion * AT_A_TIME;
+        let given = classes.get(place..place + seeds.len()).unwrap_or_default();
+        let session = session.given(given)?;
         let mut images = session.decode(&session.sample(seeds, arguments.temperature))?;
         if meets_left {
             edges.extend(images.iter().cloned());
@@ -110,13 +126,17 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         }
         if let Some(folder) = &arguments.out {
             let folder = picture::folder(folder)?;
-            let named = seeds.iter().zip(&images).map(|(seed, image)| {
-                (
-                    format!("seed-{seed:06}"),
-                    image,
-                    single.clone().and("Seed", seed),
-                )
-            });
+            let named = seeds
+                .iter()
+                .zip(&images)
+                .enumerate()
+                .map(|(index, (seed, image))| {
+                    let mut provenance = single.clone().and("Seed", seed);
+                    if let Some(class) = names.get(place + index) {
+                        provenance = provenance.and("Class", class);
+                    }
+                    (format!("seed-{seed:06}"), image, provenance)
+                });
             files.extend(picture::save_each(folder, arguments.format, named)?);
         }
         if arguments.grid.is_some() {
@@ -134,6 +154,9 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
             "wrote {count} images into `{folder}`: seeds {seeds}"
         ));
     }
+    if !names.is_empty() {
+        console.say(format_args!("classes in turn: {}", in_turn(&names)));
+    }
     let seam = seam(&edges);
     if let Some(Seam { value, interval, n }) = seam {
         let Interval { low, high } = interval;
@@ -146,11 +169,24 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         images: seeds.as_slice().len(),
         seeds: seeds.to_string(),
         temperature: arguments.temperature,
+        classes: names.iter().map(|&name| name.to_owned()).collect(),
         model: session.digest().to_owned(),
         seam,
         grid: arguments.grid.clone(),
         files,
     })
+}
+
+/// The first few of a row of names, until they repeat.
+fn in_turn(names: &[&str]) -> String {
+    const SHOWN: usize = 12;
+    let again = (1..names.len()).find(|&period| names[period] == names[0]);
+    let turn = &names[..again.unwrap_or(names.len())];
+    let mut text = turn[..turn.len().min(SHOWN)].join(", ");
+    if turn.len() > SHOWN {
+        text.push_str(&format!(", ... ({} in all)", turn.len()));
+    }
+    text
 }
 
 /// `2x2`: columns, rows.

@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use trompe::{Ends, Grid, Pixels, encode_apng, encode_gif, write_atomically};
 
+use crate::class::ClassArguments;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::model::ModelArguments;
@@ -25,6 +26,8 @@ use crate::seeds::Seeds;
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
+    #[command(flatten)]
+    class: ClassArguments,
     /// The images on the way
     #[arg(long, value_name = "LIST", default_value = "0-3")]
     seeds: Seeds,
@@ -91,6 +94,7 @@ impl Film {
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failure> {
     let film = arguments.out.as_deref().map(Film::of).transpose()?;
     let session = arguments.model.open(console)?;
+    let session = arguments.class.given(session, console)?;
     picture::check_grid(arguments.frames as usize, &session)?;
     let ends = match arguments.joined {
         true => Ends::Joined,

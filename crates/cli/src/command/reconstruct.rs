@@ -11,7 +11,7 @@ use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::model::ModelArguments;
 use crate::picture::{self, Provenance};
-use crate::source::SourceArguments;
+use crate::source::{Group, SourceArguments};
 
 /// Show originals beside their reconstructions, with PSNR and SSIM
 #[derive(Debug, Args)]
@@ -57,9 +57,9 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     let images = arguments.images.open(locator, &session, Some(USUALLY))?;
     let (mut originals, mut reconstructions) = (Vec::new(), Vec::new());
     for group in images.groups(USUALLY, console) {
-        let group = group?;
-        reconstructions.extend(session.reconstruct(&group)?);
-        originals.extend(group);
+        let Group { images, labels } = group?;
+        reconstructions.extend(session.given(&labels)?.reconstruct(&images)?);
+        originals.extend(images);
     }
     if originals.is_empty() {
         return Err(Failure::new(

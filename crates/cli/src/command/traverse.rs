@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use trompe::{Grid, Pixels};
 
+use crate::class::ClassArguments;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::model::ModelArguments;
@@ -24,6 +25,8 @@ use crate::picture::{self, Provenance};
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
+    #[command(flatten)]
+    class: ClassArguments,
     /// How many directions; fewer if the latent has fewer entries
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     directions: u32,
@@ -53,6 +56,7 @@ struct Outcome<'a> {
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failure> {
     let session = arguments.model.open(console)?;
+    let session = arguments.class.given(session, console)?;
     let (directions, steps) = (arguments.directions as usize, arguments.steps as usize);
     picture::check_grid(directions.min(session.latent_entries()) * steps, &session)?;
     let base = session.sample(&[arguments.seed], 1.0).remove(0);

@@ -4,12 +4,12 @@ use serde_json::{Map, Value, json};
 use trompe::Session;
 use trompe_images::{Pixels, Scale};
 use trompe_metrics::{importance_weighted_bound, negative_elbo};
-use trompe_models::{Model, Vae, to_tensor};
+use trompe_models::{Examples, Model, Vae, to_tensor};
 
 use super::{ScoreName, nothing_usable};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
-use crate::source::Images;
+use crate::source::{Group, Images};
 
 /// A VAE, and what its bounds are computed with.
 pub(crate) struct Likelihood<'a> {
@@ -53,13 +53,17 @@ impl<'a> Likelihood<'a> {
         console: &Console,
     ) -> Result<Map<String, Value>, Failure>
     where
-        I: Iterator<Item = Result<Vec<Pixels>, Failure>>,
+        I: Iterator<Item = Result<Group, Failure>>,
     {
         let batches = || {
             groups().map(|group| {
-                let bytes: Vec<u8> = group?.iter().flat_map(Pixels::bytes).copied().collect();
+                let Group { images, labels } = group?;
+                let bytes: Vec<u8> = images.iter().flat_map(Pixels::bytes).copied().collect();
                 let (spec, device) = (self.session.image(), self.session.device());
-                Ok::<_, Failure>(to_tensor(&bytes, spec, &self.scale, device))
+                Ok::<_, Failure>(Examples {
+                    images: to_tensor(&bytes, spec, &self.scale, device),
+                    labels: (!labels.is_empty()).then_some(labels),
+                })
             })
         };
         let mut scores = Map::new();
@@ -69,8 +73,9 @@ impl<'a> Likelihood<'a> {
                 return Err(nothing_usable());
             }
             console.data(format_args!(
-                "negative ELBO  {:.3} {} ({:.4} bits/dim; reconstruction {:.3}, KL {:.3}; {} draws)",
+                "negative ELBO  {:.3} {} ({:.4} bits/dim; reconstruction {:.3}, KL {:.3}; {} draws{})",
                 elbo.value, elbo.unit, elbo.bits_per_dim, elbo.reconstruction, elbo.kl, elbo.draws,
+                self.given(),
             ))?;
             console.data(format_args!(
                 "latent         {} of {} entries active",
@@ -84,11 +89,29 @@ impl<'a> Likelihood<'a> {
                 return Err(nothing_usable());
             }
             console.data(format_args!(
-                "IW bound       {:.3} +- {:.3} {} ({:.4} bits/dim; {} draws)",
-                bound.value, bound.standard_error, bound.unit, bound.bits_per_dim, bound.draws,
+                "IW bound       {:.3} +- {:.3} {} ({:.4} bits/dim; {} draws{})",
+                bound.value,
+                bound.standard_error,
+                bound.unit,
+                bound.bits_per_dim,
+                bound.draws,
+                self.given(),
             ))?;
             scores.insert("iw_bound".to_owned(), json!(bound));
         }
+        if !self.session.classes().is_empty() {
+            for score in scores.values_mut() {
+                score["given"] = "class".into();
+            }
+        }
         Ok(scores)
+    }
+
+    /// What the likelihood is conditional on, in words.
+    fn given(&self) -> &'static str {
+        match self.session.classes() {
+            [] => "",
+            [..] => "; given the class",
+        }
     }
 }

@@ -36,8 +36,15 @@ struct EncoderBlock {
 }
 
 impl ConvEncoder {
-    pub(super) fn new(image: ImageSpec, widths: &[usize], latent: usize, init: &Init) -> Self {
-        let mut channels = image.channels.count();
+    /// An encoder of so many `channels`, each of the image's size.
+    pub(super) fn new(
+        image: ImageSpec,
+        channels: usize,
+        widths: &[usize],
+        latent: usize,
+        init: &Init,
+    ) -> Self {
+        let mut channels = channels;
         let mut blocks = Vec::new();
         for (index, &width) in widths.iter().enumerate() {
             let init = init.at("blocks").at(index);

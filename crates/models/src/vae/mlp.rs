@@ -22,8 +22,9 @@ pub(super) struct MlpEncoder {
 }
 
 impl MlpEncoder {
-    pub(super) fn new(image: ImageSpec, hidden: &[usize], latent: usize, init: &Init) -> Self {
-        let (hidden, width) = dense_stack(image.samples(), hidden.iter().copied(), init);
+    /// An encoder of `samples` numbers.
+    pub(super) fn new(samples: usize, hidden: &[usize], latent: usize, init: &Init) -> Self {
+        let (hidden, width) = dense_stack(samples, hidden.iter().copied(), init);
         let head = |name: &str| Linear::new(width, latent, Initialization::FanIn, &init.at(name));
         Self {
             hidden,

@@ -5,6 +5,7 @@
 //! a distribution over images. The recipes are `recipes/vae*.toml`, the loss is
 //! `trompe_losses::evidence_lower_bound`.
 
+mod condition;
 mod conv;
 mod likelihood;
 mod logistic_mixture;
@@ -12,6 +13,7 @@ mod mlp;
 mod observation;
 mod posterior;
 
+pub use condition::{Condition, Examples};
 pub use likelihood::{Likelihood, SharedSigma, Sigma};
 pub use logistic_mixture::LogisticMixture;
 pub use observation::ObservationModel;
@@ -21,6 +23,7 @@ use crate::ModelError;
 use crate::error::{check_number, check_size};
 use burn::module::Module;
 use burn::tensor::Tensor;
+use condition::ClassCondition;
 use conv::{ConvDecoder, ConvEncoder};
 use mlp::{MlpDecoder, MlpEncoder};
 use serde::{Deserialize, Serialize};
@@ -36,6 +39,9 @@ pub struct VaeConfig {
     pub likelihood: Likelihood,
     /// What encoder and decoder are made of.
     pub network: VaeNetwork,
+    /// What both are told beside image and latent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
 }
 
 /// What encoder and decoder are made of.
@@ -75,6 +81,7 @@ pub trait Autoencoder {
 /// A variational autoencoder.
 #[derive(Module, Debug)]
 pub struct Vae {
+    condition: Option<ClassCondition>,
     encoder: Encoder,
     decoder: Decoder,
     /// How the decoder's output explains an image.
@@ -102,6 +109,16 @@ impl VaeConfig {
         check_size(image)?;
         check_number("model.vae.latent", self.latent, "20")?;
         let (to_latent, from_latent) = (init.at("encoder"), init.at("decoder"));
+        let condition = match self.condition {
+            Some(Condition::Class(classes)) => {
+                check_number("model.vae.condition.class", classes, "10")?;
+                Some(ClassCondition::new(classes, image, &init.at("condition")))
+            }
+            None => None,
+        };
+        let classes = self.condition.map_or(0, Condition::classes);
+        let channels = image.channels.count() + usize::from(condition.is_some());
+        let latent = self.latent + classes;
         let observation =
             ObservationModel::new(self.likelihood, image.channels, &init.at("observation"))?;
         let outputs = observation.parameters();
@@ -111,12 +128,17 @@ impl VaeConfig {
                     check_number("model.vae.network.mlp.hidden", width, "[400]")?;
                 }
                 (
-                    Encoder::Mlp(MlpEncoder::new(image, hidden, self.latent, &to_latent)),
+                    Encoder::Mlp(MlpEncoder::new(
+                        channels * image.pixels(),
+                        hidden,
+                        self.latent,
+                        &to_latent,
+                    )),
                     Decoder::Mlp(MlpDecoder::new(
                         image,
                         outputs,
                         hidden,
-                        self.latent,
+                        latent,
                         &from_latent,
                     )),
                 )
@@ -139,18 +161,25 @@ impl VaeConfig {
                     });
                 }
                 (
-                    Encoder::Conv(ConvEncoder::new(image, widths, self.latent, &to_latent)),
+                    Encoder::Conv(ConvEncoder::new(
+                        image,
+                        channels,
+                        widths,
+                        self.latent,
+                        &to_latent,
+                    )),
                     Decoder::Conv(ConvDecoder::new(
                         image,
                         outputs,
                         widths,
-                        self.latent,
+                        latent,
                         &from_latent,
                     )),
                 )
             }
         };
         Ok(Vae {
+            condition,
             encoder,
             decoder,
             observation,
@@ -159,6 +188,20 @@ impl VaeConfig {
 }
 
 impl Vae {
+    /// The same model for images of these classes: one for all, or one for each image of a batch, in
+    /// which an image may have several latents next to each other. Without a condition nothing
+    /// changes.
+    ///
+    /// # Panics
+    /// A conditional model encodes and decodes only what a class is given for.
+    pub fn given(&self, labels: Option<&[u32]>) -> Self {
+        let mut given = self.clone();
+        if let (Some(condition), Some(labels)) = (&mut given.condition, labels) {
+            condition.give(labels);
+        }
+        given
+    }
+
     /// The mean image of each latent: what is shown.
     ///
     /// # Shapes
@@ -172,6 +215,10 @@ impl Vae {
 
 impl Autoencoder for Vae {
     fn encode(&self, images: Tensor<4>, pass: &mut Pass) -> Posterior {
+        let images = match &self.condition {
+            Some(condition) => condition.beside_images(images),
+            None => images,
+        };
         match &self.encoder {
             Encoder::Mlp(encoder) => encoder.forward(images),
             Encoder::Conv(encoder) => encoder.forward(images, pass),
@@ -179,6 +226,10 @@ impl Autoencoder for Vae {
     }
 
     fn decode(&self, latents: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
+        let latents = match &self.condition {
+            Some(condition) => condition.beside_latents(latents),
+            None => latents,
+        };
         match &self.decoder {
             Decoder::Mlp(decoder) => decoder.forward(latents),
             Decoder::Conv(decoder) => decoder.forward(latents, pass),

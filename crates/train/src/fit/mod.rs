@@ -22,7 +22,7 @@ use std::time::Instant;
 use trompe_data::{Loader, LoaderConfig, Prepared, Selection, Split};
 use trompe_images::Scale;
 use trompe_layers::{VisitParameters, parameter_count, visit_parameters};
-use trompe_models::{Model, ModelConfig, to_tensor};
+use trompe_models::{Examples, Model, ModelConfig, to_tensor};
 use trompe_ops::{Alone, Collective};
 
 /// How a training ended.
@@ -251,7 +251,7 @@ impl<'a> Fit<'a> {
             steps: self.recipe.steps(),
             images: self.recipe.steps() * self.batch(),
             seed: self.recipe.seed,
-            chosen: Vec::new(),
+            chosen: self.use_of_labels().into_iter().collect(),
         };
         self.tell(Event::Start(start))?;
         for warning in std::mem::take(&mut self.warnings) {
@@ -280,6 +280,24 @@ impl<'a> Fit<'a> {
             self.warn(finding.code, finding.message)?;
         }
         Ok(())
+    }
+
+    /// What becomes of the set's labels, if it has any.
+    fn use_of_labels(&self) -> Option<String> {
+        let source = self.images.source();
+        let vector = source.label_vector(0).map_or(0, <[f32]>::len);
+        match (self.recipe.model.classes(), source.classes().len(), vector) {
+            (0, 0, 0) => None,
+            (0, 0, numbers) => Some(format!(
+                "labels are not used by this model: {numbers} numbers for each image"
+            )),
+            (0, classes, _) => Some(format!(
+                "labels are not used by this model: {classes} classes"
+            )),
+            (classes, ..) => Some(format!(
+                "the model is told which of {classes} classes an image is of"
+            )),
+        }
     }
 
     /// Whether a layer mixes the images that go through the networks together.
@@ -342,27 +360,34 @@ impl<'a> Fit<'a> {
     }
 
     /// This rank's share of the batch at a position of the loader's row, on the device.
-    fn real(&mut self, position: u64) -> Result<Tensor<4>, TrainError> {
+    fn real(&mut self, position: u64) -> Result<Examples, TrainError> {
         self.share_of_batch(self.setting.share_at(position))
     }
 
     /// All images of the first part of the batch at a position, as a single rank would see it.
-    fn part(&mut self, position: u64) -> Result<Tensor<4>, TrainError> {
+    fn part(&mut self, position: u64) -> Result<Examples, TrainError> {
         let shares = (0..self.setting.collective.ranks() as u64)
             .map(|rank| self.share_of_batch(position + rank * self.setting.share() as u64))
             .collect::<Result<Vec<_>, _>>()?;
-        let whole = Tensor::cat(shares, 0);
-        Ok(whole.narrow(0, 0, self.setting.batch / self.setting.parts))
+        let size = self.setting.batch / self.setting.parts;
+        let (images, labels): (Vec<_>, Vec<_>) = shares
+            .into_iter()
+            .map(|share| (share.images, share.labels))
+            .unzip();
+        let labels: Option<Vec<_>> = labels.into_iter().collect();
+        Ok(Examples {
+            images: Tensor::cat(images, 0).narrow(0, 0, size),
+            labels: labels.map(|shares| shares.into_iter().flatten().take(size).collect()),
+        })
     }
 
-    fn share_of_batch(&mut self, first: u64) -> Result<Tensor<4>, TrainError> {
+    fn share_of_batch(&mut self, first: u64) -> Result<Examples, TrainError> {
         let batch = self.loader.batch(first)?;
-        Ok(to_tensor(
-            &batch.pixels,
-            batch.spec,
-            &self.scale,
-            &self.setting.device,
-        ))
+        let device = &self.setting.device;
+        Ok(Examples {
+            images: to_tensor(&batch.pixels, batch.spec, &self.scale, device),
+            labels: batch.labels,
+        })
     }
 }
 

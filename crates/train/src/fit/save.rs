@@ -41,6 +41,7 @@ impl Fit<'_> {
             image: self.recipe.data.image,
             levels: self.images.levels(),
             recipe: serde_json::to_value(&self.recipe).unwrap_or_default(),
+            classes: self.class_names(),
             scores: serde_json::to_value(&self.scores).unwrap_or_default(),
         };
         Snapshot::write(&path, &model, &description)?;
@@ -51,6 +52,14 @@ impl Fit<'_> {
         };
         self.tell(Event::Snapshot(written))?;
         Ok(path)
+    }
+
+    /// Of the classes that the model can be asked for.
+    fn class_names(&self) -> Vec<String> {
+        match self.recipe.model.classes() {
+            0 => Vec::new(),
+            _ => self.images.source().classes().to_vec(),
+        }
     }
 
     fn snapshot(&self, name: &str) -> PathBuf {

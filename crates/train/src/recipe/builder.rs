@@ -171,6 +171,7 @@ impl RecipeBuilder {
         let data = table_at(&mut complete, "data");
         data.remove("size");
         data.insert("image".to_owned(), spec_value(image));
+        self.fill_condition(&mut complete, source.as_ref())?;
         fill_training(&mut complete);
         fill_augment(table_at(&mut complete, "objective"), source.len());
         let recipe: Recipe =
@@ -185,6 +186,54 @@ impl RecipeBuilder {
         let images = Prepared::new(source, image, crop, filter)?;
         self.refuse_other_levels(&recipe, images.levels().count())?;
         Ok(Resolved { recipe, images })
+    }
+
+    /// Says how many classes a condition on the class has: those of the source.
+    fn fill_condition(&self, recipe: &mut Table, source: &dyn Source) -> Result<(), RecipeError> {
+        const KEY: &str = "model.vae.condition";
+        let asked = match lookup(recipe, KEY) {
+            None => return Ok(()),
+            Some(Value::String(word)) if word == "class" => None,
+            Some(Value::Table(table)) if table.contains_key("class") => table["class"].as_integer(),
+            Some(other) => {
+                let message = format!("`{KEY}` is \"class\", not {other}");
+                return Err(self.value_error(KEY, &message));
+            }
+        };
+        let classes = source.classes().len();
+        if classes == 0 {
+            return Err(RecipeError::NoClasses {
+                place: self.place_of(KEY),
+                source_name: source.locator().to_owned(),
+                remedy: match (
+                    lookup(recipe, "data.labels").and_then(Value::as_str),
+                    source.label_vector(0),
+                ) {
+                    (Some("none"), _) => {
+                        "its labels are left out by `data.labels = \"none\"`: take that away, or the condition"
+                    }
+                    (_, Some(_)) => {
+                        "its labels are vectors of numbers, and a condition wants classes; leave the condition out"
+                    }
+                    _ => {
+                        "sort the images into one folder for each class, or leave the condition out"
+                    }
+                },
+            });
+        }
+        if asked.is_some_and(|asked| asked != classes as i64) {
+            return Err(self.value_error(
+                KEY,
+                &format!(
+                    "`{}` has {classes} classes: `{KEY} = \"class\"` goes by them",
+                    source.locator()
+                ),
+            ));
+        }
+        let condition = Table::from_iter([("class".to_owned(), Value::Integer(classes as i64))]);
+        let vae = table_at(table_at(recipe, "model"), "vae");
+        vae.insert("condition".to_owned(), Value::Table(condition));
+        Ok(())
     }
 
     /// The value at `path`, which is needed before the recipe is complete.
@@ -304,8 +353,16 @@ impl RecipeBuilder {
         }
     }
 
-    /// An error at the topmost place where `path`, or what it lies in, was written.
+    /// An error at the place of `path`.
     fn value_error(&self, path: &str, message: &str) -> RecipeError {
+        RecipeError::Value {
+            place: self.place_of(path),
+            message: message.to_owned(),
+        }
+    }
+
+    /// The topmost place where `path`, or what it lies in, was written.
+    fn place_of(&self, path: &str) -> String {
         let mut names: Vec<String> = path.split('.').map(str::to_owned).collect();
         let mut place = None;
         while place.is_none() && !names.is_empty() {
@@ -317,10 +374,7 @@ impl RecipeBuilder {
                 .find_map(|layer| layer.place(&names));
             names.pop();
         }
-        RecipeError::Value {
-            place: place.unwrap_or_else(|| "the recipe".to_owned()),
-            message: message.to_owned(),
-        }
+        place.unwrap_or_else(|| "the recipe".to_owned())
     }
 }
 

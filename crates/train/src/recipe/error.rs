@@ -61,6 +61,17 @@ pub enum RecipeError {
         /// What was found and expected.
         message: String,
     },
+    /// A condition on classes that the source does not have.
+    #[error("{place}: `{source_name}` has no classes to be a condition")]
+    #[diagnostic(help("{remedy}"))]
+    NoClasses {
+        /// File and line, or the flag.
+        place: String,
+        /// The source.
+        source_name: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A number out of range.
     #[error("`{key} = {value}` {reason}")]
     #[diagnostic(help("try `{key} = {suggestion}`"))]

@@ -16,6 +16,8 @@ pub(crate) struct Round {
 pub(crate) struct Part {
     /// `[part, channels, height, width]`, in the model's value range
     pub(crate) images: Tensor<4>,
+    /// The class of each image, where the set knows classes: `[part]`
+    pub(crate) labels: Option<Vec<u32>>,
     /// `[part, noise]`, standard normal: for a GAN one latent, for a VAE as its loss asks
     pub(crate) noise: Tensor<2>,
     /// All other random numbers of these images.

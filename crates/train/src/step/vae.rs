@@ -50,7 +50,13 @@ fn slopes(
     pass: &mut Pass,
     report: StepReport,
 ) -> (Vec<Gradients>, StepReport) {
-    let Part { images, noise, .. } = part;
+    let Part {
+        images,
+        labels,
+        noise,
+        ..
+    } = part;
+    let vae = &vae.given(labels.as_deref());
     if let VaeLoss::ImportanceWeighted { draws, gradient } = objective.loss {
         let estimate = importance_weighted(vae, images, noise, draws, gradient, pass);
         let report = report.with("loss", -estimate.bound.mean());
