@@ -157,15 +157,19 @@ impl Inner {
 /// A patch with taps beyond the edge.
 fn edge_patch(walk: &Walk, source: &Source, point: [usize; 3], patch: &mut [f32]) {
     let [image, y, x] = place(walk, point);
-    for (tap, to) in walk
-        .taps
-        .iter()
-        .zip(patch.chunks_exact_mut(source.channels))
-    {
+    let [height, width] = walk.source_size.map(|size| size as isize);
+    let channels = source.channels;
+    patch.fill(0.0);
+    for (index, tap) in walk.taps.iter().enumerate().step_by(walk.run) {
         let [y, x] = [y + tap.distance[0], x + tap.distance[1]];
-        match source.pixel(walk, [image, y, x]) {
-            Some(pixel) => to.copy_from_slice(pixel),
-            None => to.fill(0.0),
+        // Of the taps side by side from this one on, those inside.
+        let first = (-x).max(0);
+        let end = (width - x).min(walk.run as isize);
+        if (0..height).contains(&y) && first < end {
+            let pixel = ((image * height + y) * width + x + first) as usize;
+            let (first, len) = (first as usize, (end - first) as usize * channels);
+            let to = &mut patch[(index + first) * channels..][..len];
+            copy_short(&source.data[pixel * channels..][..len], to);
         }
     }
 }
@@ -180,9 +184,11 @@ struct Pieces<'a> {
 }
 
 impl Pieces<'_> {
-    /// Copies pieces of so many numbers: three taps of three colours, four of three, or any.
+    /// Copies pieces of so many numbers: three or four taps of one shade or of three colours, or any.
     fn copy(self, len: usize) {
         match len {
+            3 => self.copy_each(copy_fixed::<3>),
+            4 => self.copy_each(copy_fixed::<4>),
             9 => self.copy_each(copy_fixed::<9>),
             12 => self.copy_each(copy_fixed::<12>),
             _ => self.copy_each(|from, to| to[..len].copy_from_slice(&from[..len])),
@@ -205,6 +211,24 @@ impl Pieces<'_> {
 fn copy_fixed<const LEN: usize>(from: &[f32], to: &mut [f32]) {
     if let (Some(from), Some(to)) = (from.first_chunk::<LEN>(), to.first_chunk_mut()) {
         *to = *from;
+    }
+}
+
+/// As many numbers as there are, in fours as long as there are so many: see [`copy_fixed`].
+#[inline(always)]
+fn copy_short(from: &[f32], to: &mut [f32]) {
+    let (fours, ones) = from.as_chunks::<4>();
+    let (to_fours, to_ones) = to.as_chunks_mut::<4>();
+    match (fours, to_fours) {
+        ([], _) => {}
+        ([four], [to]) => *to = *four,
+        (fours, to) => to.copy_from_slice(fours),
+    }
+    match (ones, to_ones) {
+        ([a], [x]) => *x = *a,
+        ([a, b], [x, y]) => (*x, *y) = (*a, *b),
+        ([a, b, c], [x, y, z]) => (*x, *y, *z) = (*a, *b, *c),
+        _ => {}
     }
 }
 

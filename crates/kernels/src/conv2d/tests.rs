@@ -82,12 +82,13 @@ impl Draws {
 /// Runs `work` at every level and with pools of 1, 2 and 4 threads; the bits must not depend on the threads.
 fn at_every_level(mut work: impl FnMut() -> Vec<f32> + Send, mut check: impl FnMut(Level, &[f32])) {
     for level in Level::available() {
-        let mut results =
-            [1, 2, 4].map(|threads| pool(threads).install(|| isa::with_level(level, &mut work)));
-        let first = std::mem::take(&mut results[0]);
-        for other in &results[1..] {
+        let mut at = |threads| pool(threads).install(|| isa::with_level(level, &mut work));
+        let first = at(1);
+        // Threads that look for work while Miri interprets another take hours.
+        let more: &[usize] = if cfg!(miri) { &[] } else { &[2, 4] };
+        for other in more.iter().map(|threads| at(*threads)) {
             assert!(
-                bits(&first).eq(bits(other)),
+                bits(&first).eq(bits(&other)),
                 "{level:?}: the result depends on the thread count"
             );
         }
