@@ -81,9 +81,10 @@ impl From<DataError> for Failure {
         let exit = match &error {
             DataError::Setting { .. } => Exit::Usage,
             DataError::Write { .. } => Exit::Failed,
-            DataError::Network { .. } | DataError::Checksum { .. } | DataError::NoCache => {
-                Exit::Missing
-            }
+            DataError::Network { .. }
+            | DataError::Certificate { .. }
+            | DataError::Checksum { .. }
+            | DataError::NoCache => Exit::Missing,
             DataError::Image(error) => exit_of_image(error),
             _ => Exit::Data,
         };

@@ -133,6 +133,19 @@ pub enum DataError {
         reason: String,
     },
 
+    /// A server that does not prove to be who it says.
+    #[error("`{url}`: the server's certificate is refused: {reason}")]
+    #[diagnostic(help(
+        "nothing was downloaded; behind a proxy with a certificate authority of its own, name that \
+         authority's PEM file in the environment variable `SSL_CERT_FILE`"
+    ))]
+    Certificate {
+        /// The file's address.
+        url: String,
+        /// What is wrong with the certificate.
+        reason: String,
+    },
+
     /// A downloaded file that is not the one that was published.
     #[error("`{url}` has the SHA-256 {found}, and {expected} was expected")]
     #[diagnostic(help(

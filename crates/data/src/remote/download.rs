@@ -9,7 +9,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 use ureq::http::{Response, header};
+use ureq::tls::TlsConfig;
 
+use super::roots;
 use crate::DataError;
 
 /// A file on the net, and what is known of it.
@@ -66,7 +68,8 @@ impl<'a> Download<'a> {
     /// its checksum is right or unknown.
     ///
     /// # Errors
-    /// [`DataError::Network`], [`DataError::Checksum`], [`DataError::Write`].
+    /// [`DataError::Network`], [`DataError::Certificate`], [`DataError::Checksum`],
+    /// [`DataError::Write`].
     pub fn to(&self, path: &Path, progress: &dyn Fn(Downloaded)) -> Result<(), DataError> {
         let write = |source: io::Error| DataError::Write {
             path: path.into(),
@@ -169,7 +172,13 @@ impl<'a> Download<'a> {
             error @ (ureq::Error::RequireHttpsOnly(_)
             | ureq::Error::BadUri(_)
             | ureq::Error::TooManyRedirects) => Trouble::Final(self.network(error.to_string())),
-            error => Trouble::Passing(error.to_string()),
+            error => match refused_certificate(&error) {
+                Some(reason) => Trouble::Final(DataError::Certificate {
+                    url: self.url.to_string(),
+                    reason,
+                }),
+                None => Trouble::Passing(error.to_string()),
+            },
         })?;
         match response.status().as_u16() {
             206 if range_start(&response) == Some(start) => {}
@@ -227,6 +236,7 @@ impl<'a> Download<'a> {
         let patience = Some(self.patience);
         Agent::config_builder()
             .https_only(self.url.starts_with("https://"))
+            .tls_config(TlsConfig::builder().root_certs(roots::trusted()).build())
             .http_status_as_error(false)
             .max_redirects(5)
             .timeout_connect(patience)
@@ -259,6 +269,19 @@ impl<'a> Download<'a> {
     fn too_long(&self) -> Trouble {
         let most = self.most_bytes;
         Trouble::Final(self.network(format!("the file is longer than the {most} bytes allowed")))
+    }
+}
+
+/// Why the server's certificate is refused, if that is what happened: asking again would not help.
+fn refused_certificate(error: &ureq::Error) -> Option<String> {
+    let error = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref()?,
+        _ => return None,
+    };
+    match error {
+        rustls::Error::InvalidCertificate(reason) => Some(reason.to_string()),
+        _ => None,
     }
 }
 
@@ -305,13 +328,13 @@ fn sha256(path: &Path) -> io::Result<String> {
         .collect())
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     name.into()
 }
 
-fn remove(paths: &[&Path]) -> io::Result<()> {
+pub(super) fn remove(paths: &[&Path]) -> io::Result<()> {
     for path in paths {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -89,14 +89,17 @@ fn serve(
     let mut lines = BufReader::new(connection.try_clone()?).lines();
     let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
     let path = first.split(' ').nth(1).unwrap_or_default().to_string();
-    let mut start = None;
+    let is_head = first.starts_with("HEAD");
+    let (mut start, mut end) = (None, None);
     for line in lines {
         let line = line?.to_ascii_lowercase();
         if line.is_empty() {
             break;
         }
         if let Some(range) = line.strip_prefix("range: bytes=") {
-            start = range.trim_end_matches('-').parse::<usize>().ok();
+            let (first, last) = range.split_once('-').unwrap_or((range, ""));
+            start = first.parse::<usize>().ok();
+            end = last.parse::<usize>().ok();
         }
     }
     let range = start.map_or(String::new(), |start| format!(" {start}-"));
@@ -127,19 +130,22 @@ fn serve(
     if start > 0 && start >= content.len() {
         return refuse(416, "");
     }
-    let (part, total) = (&content[start..], content.len());
-    let status = match start {
-        0 => "200 OK".to_string(),
-        _ => format!(
-            "206 Part\r\nContent-Range: bytes {start}-{}/{total}",
-            total - 1
-        ),
+    let total = content.len();
+    let last = end.map_or(total - 1, |end| end.min(total - 1));
+    let part = &content[start..=last];
+    let status = match (start, end) {
+        (0, None) => "200 OK".to_string(),
+        _ => format!("206 Part\r\nContent-Range: bytes {start}-{last}/{total}"),
     };
     let len = part.len();
     write!(
         connection,
-        "HTTP/1.1 {status}\r\nETag: \"one\"\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nETag: \"one\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+         Content-Length: {len}\r\nConnection: close\r\n\r\n"
     )?;
+    if is_head {
+        return Ok(());
+    }
     match answer {
         Answer::Truncated(bytes) => connection.write_all(&part[..bytes.min(len)]),
         Answer::Stalled(bytes) => {
