@@ -1,6 +1,7 @@
 //! How varied a group of images is, as one more channel (Karras et al. 2018, section 3): a
 //! discriminator that sees it notices a generator that makes the same image again and again.
 
+use crate::Pass;
 use burn::tensor::Tensor;
 
 /// Added to variances.
@@ -16,19 +17,23 @@ pub struct MinibatchStdTape {
 
 /// Appends the mean deviation of all features within groups of up to `group` images; image `i`
 /// belongs to group `i mod (batch / group)`. Batches that cannot be divided so take the largest
-/// smaller group.
+/// smaller group. Groups go through the whole batch, also where several ranks share it.
 ///
 /// # Shapes
 /// - features: `[batch, channels, height, width]`
 /// - returns:  `[batch, channels + 1, height, width]`
-pub fn minibatch_std(features: Tensor<4>, group: usize) -> (Tensor<4>, MinibatchStdTape) {
-    let [batch, channels, height, width] = features.dims();
+pub fn minibatch_std(
+    features: Tensor<4>,
+    group: usize,
+    pass: &Pass,
+) -> (Tensor<4>, MinibatchStdTape) {
+    let [share, channels, height, width] = features.dims();
+    let whole = pass.rows_of_whole_batch(features.clone().flatten(1, 3));
+    let batch = whole.dims()[0];
     let members = (1..=group.min(batch)).rev().find(|&size| batch % size == 0);
     let members = members.unwrap_or(1);
     let groups = batch / members;
-    let grouped: Tensor<5> = features
-        .clone()
-        .reshape([members, groups, channels, height, width]);
+    let grouped: Tensor<5> = whole.reshape([members, groups, channels, height, width]);
     let centred = grouped.clone() - grouped.mean_dim(0);
     let deviations = (centred.clone().powi_scalar(2).mean_dim(0) + EPSILON).sqrt();
     let [_, _, _, _, _] = deviations.dims();
@@ -39,6 +44,7 @@ pub fn minibatch_std(features: Tensor<4>, group: usize) -> (Tensor<4>, Minibatch
         centred,
         deviations,
     };
+    let map = pass.own_part(map, share);
     (Tensor::cat(vec![features, map], 1), tape)
 }
 
@@ -47,17 +53,25 @@ pub fn minibatch_std(features: Tensor<4>, group: usize) -> (Tensor<4>, Minibatch
 /// # Shapes
 /// - cotangent: `[batch, channels + 1, height, width]`
 /// - returns:   `[batch, channels, height, width]`
-pub fn minibatch_std_input_gradient(cotangent: Tensor<4>, tape: MinibatchStdTape) -> Tensor<4> {
+pub fn minibatch_std_input_gradient(
+    cotangent: Tensor<4>,
+    tape: MinibatchStdTape,
+    pass: &Pass,
+) -> Tensor<4> {
     let MinibatchStdTape {
         centred,
         deviations,
     } = tape;
     let [members, groups, channels, height, width] = centred.dims();
     let of_features = cotangent.clone().narrow(1, 0, channels);
-    let of_map = cotangent.narrow(1, channels, 1);
-    let of_map: Tensor<5> = of_map.reshape([members, groups, 1, height, width]);
+    let share = of_features.dims()[0];
+    let of_map = cotangent.narrow(1, channels, 1).flatten(1, 3);
+    let of_map: Tensor<5> = pass
+        .rows_of_whole_batch(of_map)
+        .reshape([members, groups, 1, height, width]);
     let of_mean = of_map.sum_dim(4).sum_dim(3).sum_dim(0);
-    let share = 1.0 / (members * channels * height * width) as f64;
-    let through: Tensor<5> = centred * (of_mean * share) / deviations;
-    of_features + through.reshape([members * groups, channels, height, width])
+    let weight = 1.0 / (members * channels * height * width) as f64;
+    let through: Tensor<5> = centred * (of_mean * weight) / deviations;
+    let through: Tensor<4> = through.reshape([members * groups, channels, height, width]);
+    of_features + pass.own_part(through, share)
 }

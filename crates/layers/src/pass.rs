@@ -4,7 +4,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashMap;
 use std::sync::Arc;
-use trompe_ops::Collective;
+use trompe_ops::{Collective, gather_rows};
 
 /// Whether a forward pass trains, and what its layers measured on the way.
 ///
@@ -68,6 +68,33 @@ impl Pass {
     /// The ranks that share the batch, if there are several.
     pub(crate) fn collective(&self) -> Option<Arc<dyn Collective>> {
         self.collective.clone()
+    }
+
+    /// The rows of the whole batch, of which `rows` are this rank's: for whatever looks at the images
+    /// of a batch together. Gradients find their way back to the rank whose rows they are of.
+    ///
+    /// Every rank asks for the same in the same order, also on the way back: what is needed at one
+    /// place goes into one row.
+    ///
+    /// # Shapes
+    /// - rows: `[share, entries]`
+    /// - returns: `[batch, entries]`, in the order of a single rank's batch
+    pub fn rows_of_whole_batch(&self, rows: Tensor<2>) -> Tensor<2> {
+        match &self.collective {
+            Some(collective) => gather_rows(rows, collective),
+            None => rows,
+        }
+    }
+
+    /// This rank's part of what belongs to the whole batch: `share` entries of the first axis.
+    pub(crate) fn own_part<const D: usize>(&self, whole: Tensor<D>, share: usize) -> Tensor<D> {
+        match &self.collective {
+            // Where rows cannot be gathered, the whole is the share.
+            Some(collective) if whole.dims()[0] > share => {
+                whole.narrow(0, collective.rank() * share, share)
+            }
+            _ => whole,
+        }
     }
 
     /// Whether this is a training pass.

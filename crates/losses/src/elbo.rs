@@ -37,6 +37,31 @@ impl EvidenceLowerBound {
         }
     }
 
+    /// The same with divergence, posterior and latents of the whole batch where several ranks share
+    /// it, for losses that look at all of them together. The likelihood stays that of this rank's
+    /// images.
+    pub fn over_ranks(self, pass: &Pass) -> Self {
+        let [_, latent] = self.latents.dims();
+        // One row for all, so that the ranks have one sum to agree on.
+        let parts = vec![
+            self.posterior.mean,
+            self.posterior.log_variance,
+            self.latents,
+        ];
+        let rows = pass.rows_of_whole_batch(Tensor::cat(parts, 1));
+        let part = |index: usize| rows.clone().narrow(1, index * latent, latent);
+        let posterior = Posterior {
+            mean: part(0),
+            log_variance: part(1),
+        };
+        Self {
+            log_likelihood: self.log_likelihood,
+            divergence: divergence_from_standard_normal(&posterior),
+            posterior,
+            latents: part(2),
+        }
+    }
+
     /// `-log p(x|z)`, mean over the batch `[1]`.
     pub fn reconstruction(&self) -> Tensor<1> {
         -self.log_likelihood.clone().mean()

@@ -17,6 +17,7 @@ mod bottleneck;
 mod collective;
 mod conv;
 mod cpu;
+mod gather;
 mod group_norm;
 mod likelihood;
 mod linear;
@@ -35,6 +36,7 @@ pub use batch_norm::{
 pub use bottleneck::Bottleneck;
 pub use collective::{Alone, Collective, RankLost};
 pub use conv::{Boundary, Conv2dOptions, ConvTranspose2dOptions, conv_transpose2d, conv2d};
+pub use gather::gather_rows;
 pub use group_norm::group_norm;
 pub use likelihood::{bernoulli_log_likelihood, squared_distances};
 pub use linear::linear;

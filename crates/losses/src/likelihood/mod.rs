@@ -38,7 +38,9 @@ pub fn log_likelihood(
             let squares = squared_distances(parameters, images);
             match (sigma, &observation.log_sigma) {
                 (Sigma::Shared(SharedSigma::Optimal), Some(state)) if pass.is_training() => {
-                    let log_sigma = gaussian::most_likely_log_sigma(squares.clone(), samples);
+                    let errors = squares.clone().detach().unsqueeze_dim(1);
+                    let errors: Tensor<1> = pass.rows_of_whole_batch(errors).flatten(0, 1);
+                    let log_sigma = gaussian::most_likely_log_sigma(errors, samples);
                     pass.follow(state, log_sigma.clone());
                     gaussian::log_density(squares, log_sigma, samples)
                 }

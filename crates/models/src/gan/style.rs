@@ -297,7 +297,7 @@ impl StyleDiscriminator {
         }
     }
 
-    fn score_with_tape(&self, images: Tensor<4>) -> (Tensor<1>, Tape) {
+    fn score_with_tape(&self, images: Tensor<4>, pass: &Pass) -> (Tensor<1>, Tape) {
         let input = self.input.scaled().forward(images, LEAKY) * gain();
         let mut features = input.clone();
         let mut blocks = Vec::new();
@@ -306,7 +306,7 @@ impl StyleDiscriminator {
             features = halved;
             blocks.push(tape);
         }
-        let (varied, spread) = minibatch_std(features, self.group);
+        let (varied, spread) = minibatch_std(features, self.group, pass);
         let last = self.last.scaled().forward(varied, LEAKY) * gain();
         let shape = last.dims();
         let flat: Tensor<2> = last.clone().flatten(1, 3);
@@ -326,16 +326,20 @@ impl StyleDiscriminator {
 }
 
 impl Discriminator for StyleDiscriminator {
-    fn score(&self, images: Tensor<4>, _: &mut Pass) -> Tensor<1> {
-        self.score_with_tape(images).0
+    fn score(&self, images: Tensor<4>, pass: &mut Pass) -> Tensor<1> {
+        self.score_with_tape(images, pass).0
     }
 }
 
 /// The gradient of the sum of all scores: the spread of a group depends on all of its images.
 impl InputGradient for StyleDiscriminator {
-    fn score_with_input_gradient(&self, images: Tensor<4>, _: &mut Pass) -> (Tensor<1>, Tensor<4>) {
+    fn score_with_input_gradient(
+        &self,
+        images: Tensor<4>,
+        pass: &mut Pass,
+    ) -> (Tensor<1>, Tensor<4>) {
         let [_, _, height, width] = images.dims();
-        let (logits, tape) = self.score_with_tape(images);
+        let (logits, tape) = self.score_with_tape(images, pass);
         let ones: Tensor<2> = logits.ones_like().detach().unsqueeze_dim(1);
         let back = self.output.scaled().input_gradient(ones);
         let back = leaky_relu_input_gradient(back, tape.hidden, SLOPE) * gain();
@@ -344,7 +348,7 @@ impl InputGradient for StyleDiscriminator {
         let back = leaky_relu_input_gradient(back, tape.last, SLOPE) * gain();
         let [_, _, rows, columns] = tape.shape;
         let back = self.last.scaled().input_gradient(back, [rows, columns]);
-        let mut back = minibatch_std_input_gradient(back, tape.spread);
+        let mut back = minibatch_std_input_gradient(back, tape.spread, pass);
         for (block, tape) in self.blocks.iter().zip(tape.blocks).rev() {
             back = block.input_gradient(back, tape);
         }

@@ -304,7 +304,7 @@ impl<'a> Fit<'a> {
     fn couples_images(&self) -> bool {
         match self.trainee() {
             Trainee::Vae { vae, objective, .. } => {
-                couples_images(vae) || objective.loss.couples_images()
+                couples_images(vae) || objective.couples_images()
             }
             Trainee::Gan { gan, .. } => couples_images(gan),
         }

@@ -99,8 +99,7 @@ impl VaeLoss {
         }
     }
 
-    /// Whether what is minimised looks at the images of a batch together.
-    pub fn couples_images(&self) -> bool {
+    fn couples_images(&self) -> bool {
         match self {
             Self::Elbo | Self::ImportanceWeighted { .. } => false,
             Self::TotalCorrelation { .. } | Self::Dip { .. } | Self::Mmd { .. } => true,
@@ -109,6 +108,11 @@ impl VaeLoss {
 }
 
 impl VaeObjective {
+    /// Whether what is minimised looks at the images of a batch together.
+    pub fn couples_images(&self) -> bool {
+        self.free_bits > 0.0 || self.capacity.is_some() || self.loss.couples_images()
+    }
+
     /// Refuses numbers that cannot work, and settings that would have no effect.
     pub(crate) fn check(&self) -> Result<(), RecipeError> {
         let amounts = [

@@ -65,6 +65,10 @@ fn slopes(
     let [_, entries] = noise.dims();
     let latent = entries / objective.loss.latents_of_noise();
     let bound = EvidenceLowerBound::estimate(vae, images, noise.clone().narrow(1, 0, latent), pass);
+    let bound = match objective.couples_images() {
+        true => bound.over_ranks(pass),
+        false => bound,
+    };
     let beta = objective.beta.at(moment.seen);
     let reconstruction = bound.reconstruction();
     let divergence = bound.divergence_above(objective.free_bits);
@@ -98,7 +102,7 @@ fn slopes(
             (loss + penalty.clone(), report.with("covariance", penalty))
         }
         VaeLoss::Mmd { weight } => {
-            let prior = noise.narrow(1, latent, latent);
+            let prior = pass.rows_of_whole_batch(noise.narrow(1, latent, latent));
             let discrepancy = maximum_mean_discrepancy(bound.latents.clone(), prior);
             let weighed = discrepancy.clone() * weight.at(moment.seen);
             (loss + weighed, report.with("discrepancy", discrepancy))
