@@ -167,7 +167,9 @@ impl From<TrainError> for Failure {
             TrainError::Data(error) => return error.into(),
             TrainError::Image(error) => return error.into(),
             TrainError::Model(error) => return error.into(),
-            TrainError::RunExists { .. } | TrainError::NoRun { .. } => Exit::Usage,
+            TrainError::RunExists { .. } | TrainError::NoRun { .. } | TrainError::NoBf16 { .. } => {
+                Exit::Usage
+            }
             TrainError::Diverged { .. } | TrainError::Collapsed { .. } => Exit::Diverged,
             _ => Exit::Failed,
         };

@@ -30,7 +30,9 @@ pub fn minibatch_std(
     let [share, channels, height, width] = features.dims();
     let whole = pass.rows_of_whole_batch(features.clone().flatten(1, 3));
     let batch = whole.dims()[0];
-    let members = (1..=group.min(batch)).rev().find(|&size| batch % size == 0);
+    let members = (1..=group.min(batch))
+        .rev()
+        .find(|&size| batch.is_multiple_of(size));
     let members = members.unwrap_or(1);
     let groups = batch / members;
     let grouped: Tensor<5> = whole.reshape([members, groups, channels, height, width]);

@@ -109,7 +109,10 @@ impl Pass {
             Some(current) => current,
             None => state.val(),
         };
-        let moved = current.inner() * (1.0 - self.momentum) + measured.inner() * self.momentum;
+        let current = current.inner();
+        // A network may compute in fewer digits than its statistics need.
+        let measured = measured.inner().cast(current.dtype());
+        let moved = current * (1.0 - self.momentum) + measured * self.momentum;
         self.statistics.0.insert(state.id, moved);
     }
 
@@ -149,7 +152,7 @@ impl Statistics {
                     Some(value) => {
                         let shape = param.lazy_shape();
                         param.map(|old| {
-                            let value: Tensor<D> = value.reshape(shape);
+                            let value: Tensor<D> = value.cast(old.dtype()).reshape(shape);
                             let value = if old.is_autodiff() {
                                 value.autodiff()
                             } else {

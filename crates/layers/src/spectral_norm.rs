@@ -117,7 +117,7 @@ fn first_vector(outputs: usize, bound: WeightBound, init: &Init) -> Option<Param
 /// `W^T u`, then `u` along `W v`.
 fn spectral_norm(weight: Tensor<2>, state: &Param<Tensor<1>>, pass: &mut Pass) -> Tensor<1> {
     let fixed = weight.clone().detach();
-    let mut left = pass.current(state).detach();
+    let mut left = pass.current(state).detach().cast(weight.dtype());
     let right = direction((left.clone().unsqueeze_dim(1) * fixed.clone()).sum_dim(0));
     if pass.is_training() {
         let product: Tensor<2> = (fixed * right.clone().unsqueeze::<2>()).sum_dim(1);

@@ -27,6 +27,20 @@ impl EvidenceLowerBound {
     /// - noise:  `[batch, latent]`, standard normal
     pub fn estimate(vae: &Vae, images: Tensor<4>, noise: Tensor<2>, pass: &mut Pass) -> Self {
         let posterior = vae.encode(images.clone(), pass);
+        Self::of_posterior(vae, posterior, images, noise, pass)
+    }
+
+    /// Draws from what the encoder said, decodes and compares.
+    ///
+    /// # Shapes
+    /// As [`Self::estimate`].
+    pub fn of_posterior(
+        vae: &Vae,
+        posterior: Posterior,
+        images: Tensor<4>,
+        noise: Tensor<2>,
+        pass: &mut Pass,
+    ) -> Self {
         let latents = posterior.sample(noise);
         let parameters = vae.decode(latents.clone(), pass);
         Self {

@@ -128,6 +128,13 @@ pub enum TrainError {
          with `--resume`"
     ))]
     RankLost,
+    /// The device cannot compute in the recipe's float type.
+    #[error("the device `{device}` has no bf16")]
+    #[diagnostic(help("train with `training.precision = \"f32\"`, or on another device"))]
+    NoBf16 {
+        /// As users know it.
+        device: String,
+    },
 
     /// The recipe cannot be used.
     #[error(transparent)]

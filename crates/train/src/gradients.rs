@@ -1,7 +1,7 @@
 //! The gradients of one update, on their way from the losses to the optimizer.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{DType, Gradients, Tensor, TensorData};
 use std::any::Any;
 use std::collections::BTreeMap;
 use trompe_layers::{VisitParameters, visit_parameters};
@@ -86,7 +86,8 @@ impl Gathered {
                 let Some(gradient) = parameter.val().grad_remove(self.from) else {
                     return;
                 };
-                let gradient: Box<dyn Gradient> = Box::new(gradient);
+                // Summed and applied in f32, whatever the network computed in.
+                let gradient: Box<dyn Gradient> = Box::new(gradient.cast(DType::F32));
                 let gradient = match self.to.remove(path) {
                     Some(earlier) => earlier.plus(gradient),
                     None => gradient,

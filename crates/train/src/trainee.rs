@@ -5,7 +5,7 @@ use crate::average;
 use crate::moment::Moment;
 use crate::noise::{Chance, normal};
 use crate::optimizer::{Adam, Counts};
-use crate::recipe::{GanObjective, Objective, Recipe, VaeObjective};
+use crate::recipe::{GanObjective, Objective, Precision, Recipe, VaeObjective};
 use crate::step::{self, Part, Round, StepReport};
 use crate::transfer::{self, Fresh};
 use burn::module::Module;
@@ -50,6 +50,8 @@ pub(crate) struct Setting {
     /// Images of the set that batches are drawn from.
     pub(crate) set: usize,
     pub(crate) half_life: u64,
+    pub(crate) precision: Precision,
+    pub(crate) recompute: bool,
     pub(crate) device: Device,
     pub(crate) collective: Arc<dyn Collective>,
 }
@@ -74,6 +76,8 @@ impl Setting {
             parts: recipe.training.accumulate,
             latent,
             half_life: recipe.training.average_half_life,
+            precision: recipe.training.precision,
+            recompute: recipe.training.recompute,
             device: device.clone(),
         }
     }
@@ -197,6 +201,8 @@ impl Trainee {
             seen,
             set: setting.set,
             collective: Arc::clone(&setting.collective),
+            precision: setting.precision,
+            recompute: setting.recompute,
         };
         let decay = average::decay(setting.half_life, seen, setting.batch);
         Ok(match self {

@@ -90,7 +90,7 @@ fn workers_end_where_one_ends(cases: &[Case], workers: &[usize]) {
             train(case, &several, count, usize::MAX);
             let difference = difference(&path("1"), &several, &path("begin"));
             // Sums of f32 in another order, through five steps; without the statistics of the whole
-            // batch, or with another rank's noise, it is tenths.
+            // batch, or with another rank's noise, it is hundredths and tenths.
             assert!(difference < 1e-3, "{case:?} with {count}: {difference}");
         }
     }

@@ -1,10 +1,20 @@
 //! What one step of a recipe does, however it is computed.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use std::collections::BTreeMap;
 use trompe_train::{Numbers, RecipeBuilder, Stepper};
 
 /// Losses of six steps of a preset on 8x8 images.
 fn losses(preset: &str, settings: &[(&str, &str)]) -> Vec<Numbers> {
+    steps(preset, settings, 6).0
+}
+
+/// Losses of some steps, and the weights after them.
+fn steps(
+    preset: &str,
+    settings: &[(&str, &str)],
+    count: usize,
+) -> (Vec<Numbers>, BTreeMap<String, TensorData>) {
     let recipe = RecipeBuilder::preset(preset).unwrap();
     let recipe = recipe.set("--batch", "training.batch", "24");
     let recipe = settings
@@ -20,7 +30,8 @@ fn losses(preset: &str, settings: &[(&str, &str)]) -> Vec<Numbers> {
     let values: Vec<f32> = (0..24 * 64).map(|_| stream.uniform_f32()).collect();
     let images = Tensor::<4>::from_data(TensorData::new(values, [24, 1, 8, 8]), &device);
     let mut stepper = Stepper::new(&recipe, &device).unwrap();
-    (0..6).map(|_| stepper.step(&images)).collect()
+    let losses = (0..count).map(|_| stepper.step(&images)).collect();
+    (losses, stepper.weights())
 }
 
 fn largest_difference(one: &[Numbers], other: &[Numbers]) -> f64 {
@@ -93,4 +104,59 @@ fn gradients_that_are_no_numbers_change_nothing() {
         stepper.weights()
     };
     assert!(after(3) == after(0));
+}
+
+/// One network at least of every family, with batch norm, spectral norm, styles and penalties.
+const FAMILIES: [&str; 9] = [
+    "vae",
+    "vae-mlp",
+    "beta-tcvae",
+    "wae",
+    "dcgan",
+    "gan-mlp",
+    "r3gan",
+    "sngan",
+    "stylegan2",
+];
+
+#[test]
+fn activations_computed_again_give_the_same_bits() {
+    for preset in FAMILIES {
+        let kept = steps(preset, &[], 3);
+        for parts in ["1", "2"] {
+            let accumulate = ("training.accumulate", parts);
+            let expected = match parts {
+                "1" => kept.clone(),
+                _ => steps(preset, &[accumulate], 3),
+            };
+            let again = steps(preset, &[accumulate, ("training.recompute", "true")], 3);
+            assert!(again == expected, "{preset} in {parts}");
+        }
+    }
+}
+
+#[test]
+fn networks_in_bf16_learn_with_weights_in_f32() {
+    for preset in FAMILIES {
+        let (exact, _) = steps(preset, &[], 1);
+        let (rough, weights) = steps(preset, &[("training.precision", "bf16")], 1);
+        for (name, exact) in &exact[0] {
+            let rough = rough[0][name];
+            // 8 bits of digits through a dozen layers; counts of images are whole numbers of 24.
+            let is_near = (rough - exact).abs() <= 0.05 * exact.abs() + 0.1;
+            assert!(is_near, "{preset}: {name} is {rough} for {exact}");
+        }
+        assert!(rough != exact, "{preset} was computed in f32");
+        // Adam's first step is as long as its rate, far below a place of bf16 beside most weights.
+        let has_more_digits = |data: &TensorData| {
+            data.dtype() == DType::F32
+                && data
+                    .iter::<f32>()
+                    .any(|value| value.to_bits() & 0xffff != 0)
+        };
+        let kernels = weights.iter().filter(|(name, _)| name.ends_with("weight"));
+        for (name, data) in kernels {
+            assert!(has_more_digits(data), "{preset}: {name}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ use resnet::{ResnetDiscriminator, ResnetGenerator};
 use serde::{Deserialize, Serialize};
 use style::{StyleDiscriminator, StyleGenerator};
 use trompe_images::ImageSpec;
-use trompe_layers::{Boundary, Init, Pass, WeightBound};
+use trompe_layers::{Boundary, Init, Pass, WeightBound, float_type};
 
 /// Generator and discriminator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -284,6 +284,10 @@ impl DiscriminatorNetwork {
 
     /// The same network as one that writes out its input gradient, if it does.
     pub fn as_input_gradient(&self) -> Option<&dyn InputGradient> {
+        self.explicit().map(|_| self as &dyn InputGradient)
+    }
+
+    fn explicit(&self) -> Option<&dyn InputGradient> {
         match self {
             Self::Mlp(discriminator) => Some(discriminator),
             Self::Dcgan(discriminator) if discriminator.couples_images() => None,
@@ -435,25 +439,47 @@ impl GanConfig {
 
 impl Generator for GeneratorNetwork {
     fn generate(&self, latents: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
-        match self {
+        let outside = latents.dtype();
+        let latents = latents.cast(float_type(self));
+        let images = match self {
             Self::Mlp(generator) => generator.generate(latents, pass),
             Self::Dcgan(generator) => generator.generate(latents, pass),
             Self::Resnet(generator) => generator.generate(latents, pass),
             Self::Style(generator) => generator.generate(latents, pass),
             Self::R3(generator) => generator.generate(latents, pass),
-        }
+        };
+        images.cast(outside)
     }
 }
 
 impl Discriminator for DiscriminatorNetwork {
     fn score(&self, images: Tensor<4>, pass: &mut Pass) -> Tensor<1> {
-        match self {
+        let outside = images.dtype();
+        let images = images.cast(float_type(self));
+        let scores = match self {
             Self::Mlp(discriminator) => discriminator.score(images, pass),
             Self::Dcgan(discriminator) => discriminator.score(images, pass),
             Self::Resnet(discriminator) => discriminator.score(images, pass),
             Self::Style(discriminator) => discriminator.score(images, pass),
             Self::R3(discriminator) => discriminator.score(images, pass),
-        }
+        };
+        scores.cast(outside)
+    }
+}
+
+/// # Panics
+/// Where [`DiscriminatorNetwork::as_input_gradient`] says that there is none.
+impl InputGradient for DiscriminatorNetwork {
+    fn score_with_input_gradient(
+        &self,
+        images: Tensor<4>,
+        pass: &mut Pass,
+    ) -> (Tensor<1>, Tensor<4>) {
+        let outside = images.dtype();
+        let images = images.cast(float_type(self));
+        let explicit = self.explicit().expect("it was asked for");
+        let (scores, gradient) = explicit.score_with_input_gradient(images, pass);
+        (scores.cast(outside), gradient.cast(outside))
     }
 }
 

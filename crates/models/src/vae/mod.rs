@@ -28,7 +28,7 @@ use conv::{ConvDecoder, ConvEncoder};
 use mlp::{MlpDecoder, MlpEncoder};
 use serde::{Deserialize, Serialize};
 use trompe_images::ImageSpec;
-use trompe_layers::{Init, Pass};
+use trompe_layers::{Init, Pass, float_type};
 
 /// Encoder, decoder and likelihood of a VAE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -215,24 +215,33 @@ impl Vae {
 
 impl Autoencoder for Vae {
     fn encode(&self, images: Tensor<4>, pass: &mut Pass) -> Posterior {
+        let outside = images.dtype();
+        let images = images.cast(float_type(&self.encoder));
         let images = match &self.condition {
             Some(condition) => condition.beside_images(images),
             None => images,
         };
-        match &self.encoder {
+        let Posterior { mean, log_variance } = match &self.encoder {
             Encoder::Mlp(encoder) => encoder.forward(images),
             Encoder::Conv(encoder) => encoder.forward(images, pass),
+        };
+        Posterior {
+            mean: mean.cast(outside),
+            log_variance: log_variance.cast(outside),
         }
     }
 
     fn decode(&self, latents: Tensor<2>, pass: &mut Pass) -> Tensor<4> {
+        let outside = latents.dtype();
+        let latents = latents.cast(float_type(&self.decoder));
         let latents = match &self.condition {
             Some(condition) => condition.beside_latents(latents),
             None => latents,
         };
-        match &self.decoder {
+        let parameters = match &self.decoder {
             Decoder::Mlp(decoder) => decoder.forward(latents),
             Decoder::Conv(decoder) => decoder.forward(latents, pass),
-        }
+        };
+        parameters.cast(outside)
     }
 }

@@ -8,13 +8,13 @@ use crate::checkpoint::{self, Position};
 use crate::evaluation::Evaluator;
 use crate::event::{Done, Event, Interrupted, Score, Start, Warning};
 use crate::health::Health;
-use crate::recipe::{Objective, Recipe, Resolved, Transfer};
+use crate::recipe::{Objective, Precision, Recipe, Resolved, Transfer};
 use crate::trainee::{Setting, Trainee};
 use crate::transfer;
 use crate::window::Window;
 use crate::{Observer, RunDir, TrainError};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -127,6 +127,7 @@ impl<'a> Fit<'a> {
     ) -> Result<Self, TrainError> {
         let Resolved { recipe, images } = resolved;
         recipe.check_ranks(collective.ranks())?;
+        let mut warnings = check_precision(recipe.training.precision, device)?;
         let source = images.source();
         let training = Selection::new(source.as_ref(), Split::Train)?;
         let held_out = Selection::new(source.as_ref(), Split::HeldOut).ok();
@@ -153,14 +154,11 @@ impl<'a> Fit<'a> {
         let (trainee, found) = checkpoint::restore(&run.checkpoints(), untrained, &mut damaged)?;
         let is_new = found.is_none();
         let (position, notes) = found.unwrap_or_default();
-        let mut warnings: Vec<_> = damaged
-            .into_iter()
-            .map(|reason| Warning {
-                step: position.images / recipe.training.batch as u64,
-                code: "damaged-checkpoint".to_owned(),
-                message: format!("{reason}; the one before it is used"),
-            })
-            .collect();
+        warnings.extend(damaged.into_iter().map(|reason| Warning {
+            step: position.images / recipe.training.batch as u64,
+            code: "damaged-checkpoint".to_owned(),
+            message: format!("{reason}; the one before it is used"),
+        }));
         let trainee = match &recipe.transfer {
             Some(transfer) if is_new => begin_with(transfer, &recipe, device, &mut warnings)?,
             _ => trainee,
@@ -389,6 +387,28 @@ impl<'a> Fit<'a> {
             labels: batch.labels,
         })
     }
+}
+
+/// Refuses a device that does not have the recipe's float type, and warns where it is no gain.
+fn check_precision(precision: Precision, device: &Device) -> Result<Vec<Warning>, TrainError> {
+    if precision == Precision::F32 {
+        return Ok(Vec::new());
+    }
+    if !device.supports_dtype(DType::BF16) {
+        return Err(TrainError::NoBf16 {
+            device: in_words(device),
+        });
+    }
+    let is_slow = *device == Device::flex();
+    let warning = is_slow.then(|| Warning {
+        step: 0,
+        code: "bf16-on-cpu".to_owned(),
+        message:
+            "the processor's kernels work in f32: `training.precision = \"bf16\"` is many times \
+                  slower here, and of use only for trying it out"
+                .to_owned(),
+    });
+    Ok(warning.into_iter().collect())
 }
 
 /// A model with the weights of another; what it could not take over is a warning.

@@ -3,7 +3,9 @@
 use crate::recipe::gan::{self, fill_augment};
 use crate::recipe::layers::{Layer, Origin, nearest, overlay, unknown_key};
 use crate::recipe::presets::{self, DEFAULTS};
-use crate::recipe::{BestBy, DataRecipe, Objective, Recipe, RecipeError, Training};
+use crate::recipe::{
+    BestBy, DataRecipe, Objective, Precision, Recipe, RecipeError, Training, VaeLoss,
+};
 use burn::tensor::Device;
 use miette::Diagnostic;
 use std::path::Path;
@@ -487,6 +489,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     }
     check_limits(training)?;
     check_score(recipe)?;
+    check_memory_savers(recipe)?;
     let (model, objective) = match (&recipe.model, &recipe.objective) {
         (ModelConfig::Vae(_), Objective::Vae(_)) | (ModelConfig::Gan(_), Objective::Gan(_)) => {
             ("", "")
@@ -553,6 +556,35 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
 
 fn is_amount(value: f64) -> bool {
     value.is_finite() && value >= 0.0
+}
+
+/// Refuses ways to compute that would do nothing, or that do not go with others.
+fn check_memory_savers(recipe: &Recipe) -> Result<(), RecipeError> {
+    let training = &recipe.training;
+    if let Objective::Vae(objective) = &recipe.objective
+        && training.recompute
+        && matches!(objective.loss, VaeLoss::ImportanceWeighted { .. })
+    {
+        return Err(RecipeError::Range {
+            key: "training.recompute",
+            value: "true".to_owned(),
+            reason: "does nothing for the importance-weighted bound",
+            suggestion: "false",
+        });
+    }
+    let freezes = recipe
+        .transfer
+        .iter()
+        .any(|transfer| !transfer.freeze.is_empty());
+    if freezes && training.precision == Precision::Bf16 {
+        return Err(RecipeError::Range {
+            key: "training.precision",
+            value: "bf16".to_owned(),
+            reason: "does not go with `transfer.freeze`: what is frozen stays in f32",
+            suggestion: "\"f32\"",
+        });
+    }
+    Ok(())
 }
 
 fn check_score(recipe: &Recipe) -> Result<(), RecipeError> {

@@ -126,6 +126,13 @@ pub struct Training {
     /// which is faster and rounds two to ten times more.
     #[serde(default)]
     pub precise: bool,
+    /// What the networks compute in; weights, losses and updates are f32 in any case.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Whether a network's activations are computed again for its own backward pass instead of being
+    /// kept while the other network's runs: less memory, more time, the same weights.
+    #[serde(default)]
+    pub recompute: bool,
     /// Parts in which a step computes its batch, one after the other, to save memory.
     pub accumulate: usize,
     /// When training ends.
@@ -153,6 +160,18 @@ pub struct Training {
     pub keep_checkpoints: usize,
     /// The score by which the best snapshot is kept.
     pub best_by: BestBy,
+}
+
+/// A float type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 24 bits of digits.
+    #[default]
+    F32,
+    /// 8 bits of digits and the exponents of f32, so that nothing under- or overflows that would not
+    /// in f32. For devices with units of their own for it.
+    Bf16,
 }
 
 /// The score by which the best snapshot is kept.

@@ -70,8 +70,16 @@ pub(crate) fn step(
         let mut gradients = Gathered::default();
         let mut verdicts = Vec::new();
         let mut kept = None;
+        let working = moment.working_copy(&discriminator);
+        let maker = moment.working_copy(&generator);
         for part in &round.parts {
-            let fake = generator.generate(part.noise.clone(), &mut making);
+            let fake = match moment.recompute {
+                true => {
+                    let noise = part.noise.clone().inner();
+                    maker.valid().generate(noise, &mut making).autodiff()
+                }
+                false => maker.generate(part.noise.clone(), &mut making),
+            };
             let real = game.show("real", part.images.clone(), part, objective, moment);
             let shown = game.show("fake", fake.clone().detach(), part, objective, moment);
             let due = penalty.map(|config| Due {
@@ -79,7 +87,7 @@ pub(crate) fn step(
                 seen: moment.seen,
                 chance: part.chance,
             });
-            let judged = judge(&discriminator, [real, shown], due, &mut judging);
+            let judged = judge(&working, [real, shown], due, &mut judging);
             let adversarial = objective
                 .loss
                 .discriminator(judged.real.clone(), judged.fake.clone());
@@ -95,7 +103,7 @@ pub(crate) fn step(
                 let anchored = lecam(judged.real.clone(), judged.fake.clone(), anchors);
                 loss = loss + anchored * config.weight;
             }
-            gradients.add(&discriminator, loss.backward());
+            gradients.add(&working, loss.backward());
             if objective.remembers() {
                 verdicts.push(verdict(&judged, objective));
             }
@@ -106,7 +114,8 @@ pub(crate) fn step(
             // Several parts are made again, one at a time: they are parts so that only one is held.
             kept = (round.parts.len() == 1).then_some(fake);
         }
-        generator = making.into_statistics().apply(generator);
+        // Updates write over weights that nobody else holds.
+        drop(working);
         let (improved, is_updated) = game
             .discriminator
             .update(discriminator, gradients, moment)?;
@@ -125,17 +134,23 @@ pub(crate) fn step(
                 .follow(&verdicts, batch, lecam, augment, collective)?;
         }
         if !is_last {
+            generator = making.into_statistics().apply(generator);
             continue;
         }
 
         // Frozen: gradients flow through the discriminator to the fakes, not into its weights.
-        let frozen = discriminator.clone().no_grad();
+        let frozen = moment.working_copy(&discriminator).no_grad();
         let mut judging = moment.pass();
         let mut gradients = Gathered::default();
         for part in &round.parts {
-            let again = || generator.generate(part.noise.clone(), &mut moment.pass());
-            let fake = kept.take().unwrap_or_else(again);
-            let fake = game.show("generator's fake", fake, part, objective, moment);
+            let again = || maker.generate(part.noise.clone(), &mut moment.pass());
+            let made = match (kept.take(), moment.recompute) {
+                (Some(values), true) => values.require_grad(),
+                (None, true) => again().detach().require_grad(),
+                (Some(fake), false) => fake,
+                (None, false) => again(),
+            };
+            let fake = game.show("generator's fake", made.clone(), part, objective, moment);
             let verdict = frozen.score(fake.seen(), &mut judging);
             let real = || {
                 let images = part.images.clone();
@@ -143,11 +158,19 @@ pub(crate) fn step(
                 frozen.score(real.seen(), &mut moment.pass())
             };
             let loss = objective.loss.generator(verdict, real);
-            gradients.add(&generator, loss.backward());
-            report = report.with("generator", loss);
+            report = report.with("generator", loss.clone());
+            let mut slopes = loss.backward();
+            if moment.recompute
+                && let Some(slope) = made.grad_remove(&mut slopes)
+            {
+                // The discriminator's activations are gone; the generator's come back for this.
+                slopes = (again() * slope.autodiff()).sum().backward();
+            }
+            gradients.add(&maker, slopes);
         }
+        drop(maker);
         let (improved, is_updated) = game.generator.update(generator, gradients, moment)?;
-        generator = improved;
+        generator = making.into_statistics().apply(improved);
         if is_updated {
             discriminator = judging.into_statistics().apply(discriminator);
         }

@@ -9,13 +9,14 @@ use crate::gradients::Gathered;
 use crate::moment::Moment;
 use crate::optimizer::Adam;
 use crate::recipe::{VaeLoss, VaeObjective};
+use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
 use trompe_layers::Pass;
 use trompe_losses::{
     DivergenceParts, EvidenceLowerBound, covariance_penalty, importance_weighted,
     maximum_mean_discrepancy,
 };
-use trompe_models::Vae;
+use trompe_models::{Autoencoder, Posterior, Vae};
 use trompe_ops::RankLost;
 
 /// Encodes the round's images, draws latents with its noise, decodes, compares, improves.
@@ -29,11 +30,14 @@ pub(crate) fn step(
     let mut pass = moment.pass();
     let mut gathered = Gathered::default();
     let mut report = StepReport::default();
+    let working = moment.working_copy(&vae);
     for part in round.parts {
-        let (gradients, with_part) = slopes(&vae, objective, part, moment, &mut pass, report);
-        gathered.add_pieces(&vae, gradients);
+        let (gradients, with_part) = slopes(&working, objective, part, moment, &mut pass, report);
+        gathered.add_pieces(&working, gradients);
         report = with_part;
     }
+    // The update writes over weights that nobody else holds.
+    drop(working);
     let (mut vae, is_updated) = optimizer.update(vae, gathered, moment)?;
     if is_updated {
         vae = pass.into_statistics().apply(vae);
@@ -64,7 +68,13 @@ fn slopes(
     }
     let [_, entries] = noise.dims();
     let latent = entries / objective.loss.latents_of_noise();
-    let bound = EvidenceLowerBound::estimate(vae, images, noise.clone().narrow(1, 0, latent), pass);
+    let posterior = match moment.recompute {
+        true => without_history(vae.valid().encode(images.clone().inner(), pass)),
+        false => vae.encode(images.clone(), pass),
+    };
+    let draw = noise.clone().narrow(1, 0, latent);
+    let bound =
+        EvidenceLowerBound::of_posterior(vae, posterior.clone(), images.clone(), draw, pass);
     let bound = match objective.couples_images() {
         true => bound.over_ranks(pass),
         false => bound,
@@ -109,10 +119,44 @@ fn slopes(
         }
     };
     let divergence: Tensor<1> = bound.divergence.sum_dim(1).flatten(0, 1);
-    let gradients = vec![loss.backward()];
+    let mut gradients = vec![loss.clone().backward()];
+    if moment.recompute {
+        let of_encoder = encoder_slopes(vae, images, posterior, &mut gradients[0], moment);
+        gradients.extend(of_encoder);
+    }
     let report = report
         .with("loss", loss)
         .with("reconstruction", reconstruction)
         .with("divergence", divergence.mean());
     (gradients, report)
+}
+
+/// The same values, to begin a graph with.
+fn without_history(posterior: Posterior) -> Posterior {
+    let leaf = |values: Tensor<2>| values.autodiff().require_grad();
+    Posterior {
+        mean: leaf(posterior.mean),
+        log_variance: leaf(posterior.log_variance),
+    }
+}
+
+/// Encodes again, now that the decoder's activations are gone, and follows the gradients of the
+/// posterior on into the encoder.
+fn encoder_slopes(
+    vae: &Vae,
+    images: Tensor<4>,
+    posterior: Posterior,
+    gradients: &mut Gradients,
+    moment: &Moment,
+) -> Option<Gradients> {
+    let again = vae.encode(images, &mut moment.pass());
+    let pairs = [
+        (again.mean, posterior.mean),
+        (again.log_variance, posterior.log_variance),
+    ];
+    let pulls = pairs.into_iter().filter_map(|(output, leaf)| {
+        let slope = leaf.grad_remove(gradients)?;
+        Some((output * slope.autodiff()).sum())
+    });
+    Some(pulls.reduce(|sum, pull| sum + pull)?.backward())
 }
