@@ -170,6 +170,8 @@ impl From<TrainError> for Failure {
             TrainError::RunExists { .. } | TrainError::NoRun { .. } | TrainError::NoBf16 { .. } => {
                 Exit::Usage
             }
+            TrainError::NoWeights { .. } => Exit::Missing,
+            TrainError::Metric(error) => return error.into(),
             TrainError::Diverged { .. } | TrainError::Collapsed { .. } => Exit::Diverged,
             _ => Exit::Failed,
         };

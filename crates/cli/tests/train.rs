@@ -277,3 +277,24 @@ fn runs_are_listed_and_compared() {
     let compared: serde_json::Value = serde_json::from_str(stdout(&compared)).unwrap();
     assert_eq!(compared["differences"], serde_json::json!({"seed": [1, 2]}));
 }
+
+/// A limit of the shell counts like the machine's own memory, and what it leaves no room for is
+/// refused before anything is written.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_training_beyond_the_limit_of_its_process_is_refused_with_exit_6() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    // The program itself takes a good part of 2 GiB of addresses, not of memory.
+    let script = "ulimit -v 2000000 && exec \"$0\" train --preset dcgan --size 64 --batch 512 \
+                  --data builtin:sprites-color --run \"$1\"";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_trompe")])
+        .arg(&run)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(6), "{told}");
+    assert!(told.contains("--batch"), "{told}");
+    assert!(!run.exists());
+}

@@ -12,6 +12,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Blocks up to this size go straight to the system's allocator, which keeps those itself.
@@ -26,6 +27,7 @@ const ALIGNMENT: usize = 64;
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static KEPT: AtomicUsize = AtomicUsize::new(0);
+static EXHAUSTED: OnceLock<fn(usize)> = OnceLock::new();
 
 /// Bytes in use now, as the program asked for them; 0 where [`Reusing`] is not the global allocator.
 pub fn current_bytes() -> usize {
@@ -45,6 +47,13 @@ pub fn kept_bytes() -> usize {
 /// Starts [`peak_bytes`] anew from what is in use now.
 pub fn reset_peak() {
     PEAK.store(current_bytes(), Ordering::Relaxed);
+}
+
+/// Has `act` called with the bytes that were asked for when the system has no more memory, before the allocation fails.
+/// Rust ends the program then, in a way of its own; `act` may end it in another, but must not allocate. The first call
+/// counts.
+pub fn when_exhausted(act: fn(usize)) {
+    EXHAUSTED.get_or_init(|| act);
 }
 
 /// The system's allocator with a store of freed large blocks.
@@ -99,6 +108,26 @@ impl Reusing {
             store.shrink_to(limit);
             block
         })
+    }
+
+    /// A fresh block; kept ones are given up for it if need be.
+    ///
+    /// # Safety
+    /// As [`GlobalAlloc::alloc`]: the size is not zero.
+    unsafe fn fresh(&self, layout: Layout, ask: unsafe fn(&System, Layout) -> *mut u8) -> *mut u8 {
+        // SAFETY: the caller's promise is that of `ask`.
+        let mut block = unsafe { ask(&System, layout) };
+        if block.is_null() {
+            self.release();
+            // SAFETY: as before.
+            block = unsafe { ask(&System, layout) };
+        }
+        if block.is_null()
+            && let Some(act) = EXHAUSTED.get()
+        {
+            act(layout.size());
+        }
+        block
     }
 
     fn with_store<R>(&self, work: impl FnOnce(&mut Store) -> R) -> R {
@@ -216,11 +245,11 @@ unsafe impl GlobalAlloc for Reusing {
         let block = match class_of(layout) {
             None => {
                 // SAFETY: the caller's promise.
-                unsafe { System.alloc(layout) }
+                unsafe { self.fresh(layout, System::alloc) }
             }
             Some(class) => self.reuse(class).unwrap_or_else(|| {
                 // SAFETY: a class's size is not zero.
-                unsafe { System.alloc(class_layout(class)) }
+                unsafe { self.fresh(class_layout(class), System::alloc) }
             }),
         };
         if !block.is_null() {
@@ -233,7 +262,7 @@ unsafe impl GlobalAlloc for Reusing {
         let block = match class_of(layout) {
             None => {
                 // SAFETY: the caller's promise.
-                unsafe { System.alloc_zeroed(layout) }
+                unsafe { self.fresh(layout, System::alloc_zeroed) }
             }
             Some(class) => match self.reuse(class) {
                 Some(block) => {
@@ -243,7 +272,7 @@ unsafe impl GlobalAlloc for Reusing {
                 }
                 None => {
                     // SAFETY: a class's size is not zero. Fresh pages are zero already, which `System` knows.
-                    unsafe { System.alloc_zeroed(class_layout(class)) }
+                    unsafe { self.fresh(class_layout(class), System::alloc_zeroed) }
                 }
             },
         };

@@ -128,6 +128,18 @@ pub enum TrainError {
          with `--resume`"
     ))]
     RankLost,
+    /// A score looks through a network that is not here.
+    #[error("the weights of `{network}`, which `evaluation.metrics` needs, are not here")]
+    #[diagnostic(help(
+        "`trompe weights fetch {network}` downloads them; or name the file {file} in \
+         `evaluation.weights`"
+    ))]
+    NoWeights {
+        /// Its name.
+        network: &'static str,
+        /// Its file.
+        file: &'static str,
+    },
     /// The device cannot compute in the recipe's float type.
     #[error("the device `{device}` has no bf16")]
     #[diagnostic(help("train with `training.precision = \"f32\"`, or on another device"))]

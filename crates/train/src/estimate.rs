@@ -1,7 +1,10 @@
 //! What a run will take, measured on a few small steps of its own.
 
+use crate::evaluation::{Evaluator, Subject};
 use crate::recipe::{Recipe, Resolved};
+use crate::samples;
 use crate::{Stepper, TrainError};
+use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::time::Instant;
 use trompe_data::{Selection, Split};
@@ -24,6 +27,9 @@ const SHORTEST_TRIAL: f64 = 0.5;
 /// What the program holds beside what it uses: freed blocks that are kept for the next step, and
 /// the halves of pages. Measured between 1.05 and 1.3.
 const HELD_FOR_USED: f64 = 1.15;
+
+/// Images on which an evaluation is timed.
+const EVALUATED: usize = 32;
 
 /// What sheets of samples, scores, the journal and files on their way to the disk take: measured on
 /// small networks.
@@ -91,12 +97,56 @@ pub fn estimate(resolved: &Resolved, device: &Device) -> Result<Estimate, TrainE
         Model::Vae(vae) => parameter_count(&vae),
         Model::Gan(gan) => parameter_count(&gan),
     };
+    let seen = recipe.training.images;
+    let times = |every: u64| seen.div_ceil(every.max(1)) as f64;
+    let [evaluation, sheet] = measure_observing(resolved, device)?;
+    let observing = evaluation * times(recipe.training.evaluate_every)
+        + sheet * times(recipe.training.sample_every);
     Ok(Estimate {
         parameters: model as u64,
         memory,
         step_seconds,
-        seconds: step_seconds * steps,
+        seconds: step_seconds * steps + observing,
     })
+}
+
+/// Seconds of an evaluation and of a sheet of samples.
+fn measure_observing(resolved: &Resolved, device: &Device) -> Result<[f64; 2], TrainError> {
+    let Resolved { recipe, images } = resolved;
+    let held_out = Selection::new(images.source().as_ref(), Split::HeldOut).ok();
+    let mut small = recipe.clone();
+    small.evaluation.images = small.evaluation.images.min(EVALUATED);
+    let model = match Stepper::new(&in_one_part(recipe, 1), device)?.into_model() {
+        Model::Vae(vae) => Model::Vae(vae.valid()),
+        Model::Gan(gan) => Model::Gan(gan.valid()),
+    };
+    let subject = Subject {
+        model: &model,
+        recipe: &small,
+        images,
+        held_out: held_out.as_ref(),
+        device,
+    };
+    let mut evaluator = Evaluator::new(&small, device)?;
+    // What is looked at once is looked at before.
+    evaluator.scores(subject)?;
+    let begin = Instant::now();
+    evaluator.scores(subject)?;
+    let evaluation = begin.elapsed().as_secs_f64();
+    let begin = Instant::now();
+    samples::generated(&model, recipe, device);
+    let sheet = begin.elapsed().as_secs_f64();
+    let encodes_only = recipe
+        .evaluation
+        .metrics
+        .iter()
+        .all(|metric| metric.is_for_autoencoders());
+    let whole = match (&held_out, encodes_only) {
+        (Some(held_out), true) => held_out.len().min(recipe.evaluation.images),
+        _ => recipe.evaluation.images,
+    };
+    let share = whole as f64 / small.evaluation.images as f64;
+    Ok([evaluation * share.max(1.0), sheet])
 }
 
 /// Only the memory: a part of [`estimate`] that takes no longer than a step or two.
@@ -208,18 +258,32 @@ fn resident_bytes() -> Option<u64> {
     field(&status, "VmRSS:")
 }
 
-/// Memory that is free for this process: in the machine, and in the control groups it is in.
-/// `None` where the system does not tell.
+/// Memory that is free for this process: in the machine, in the control groups it is in, and within
+/// its own limit (`ulimit -v`). `None` where the system does not tell.
 pub fn available_memory() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo").ok()?;
     let machine = field(&machine, "MemAvailable:")?;
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let within = address_space(&limits)
+        .zip(field(&status, "VmSize:"))
+        .map(|(limit, used)| limit.saturating_sub(used));
     Some(
         groups
             .lines()
             .filter_map(free_in_group)
+            .chain(within)
             .fold(machine, u64::min),
     )
+}
+
+/// The limit of a process' addresses in the table `/proc/self/limits`, in bytes; none where it says
+/// `unlimited`.
+fn address_space(limits: &str) -> Option<u64> {
+    let mut lines = limits.lines();
+    let line = lines.find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// The field of a table such as `/proc/meminfo`, in bytes.
@@ -281,6 +345,17 @@ mod tests {
         let table = "MemTotal:  100 kB\nMemAvailable:     42 kB\n";
         assert_eq!(field(table, "MemAvailable:"), Some(42 * 1024));
         assert_eq!(field(table, "Swap:"), None);
+    }
+
+    #[test]
+    fn a_limit_of_addresses_is_in_bytes_or_none() {
+        let table = |limit: &str| {
+            format!(
+                "Limit   Soft Limit   Hard Limit   Units\nMax address space   {limit}   unlimited   bytes\n"
+            )
+        };
+        assert_eq!(address_space(&table("700000000")), Some(700_000_000));
+        assert_eq!(address_space(&table("unlimited")), None);
     }
 
     #[cfg(target_os = "linux")]

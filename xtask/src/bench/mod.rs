@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: our steps beside PyTorch's, in turn, in one run.
 
 mod accuracy;
+mod estimates;
 mod kernels;
 mod memory;
 mod ours;
@@ -22,12 +23,31 @@ pub(crate) enum Bench {
     Ours(Ours),
     /// Measures what the engine costs beside DCGAN-64's steps: journal, averaged weights, checkpoints.
     Overhead,
+    /// Compares what a dry run foresees of parameters, memory and time with what then happens.
+    Estimates(Estimates),
     /// Times single convolutions, each direction by itself, in turn with PyTorch's.
     Layers(Layers),
     /// Counts the instructions of each kernel under valgrind and compares them with `benchsuite/instructions.tsv`.
     Instructions(Instructions),
     /// Prints the errors of single operations against f64, ours beside PyTorch's.
     Accuracy(Accuracy),
+}
+
+/// Flags of `bench estimates`.
+#[derive(Args)]
+pub(crate) struct Estimates {
+    /// Presets to train; all by default.
+    #[arg(long = "preset", value_name = "PRESET")]
+    presets: Vec<String>,
+    /// Sides of the images.
+    #[arg(long = "size", value_delimiter = ',', default_values_t = [16, 64])]
+    sizes: Vec<u32>,
+    /// Images of a step.
+    #[arg(long, default_value_t = 16)]
+    batch: u64,
+    /// Steps of a run.
+    #[arg(long, default_value_t = 20)]
+    steps: u64,
 }
 
 /// Flags of `bench layers`.
@@ -115,6 +135,7 @@ pub(crate) fn run(bench: Bench) -> Result<(), Box<dyn Error>> {
         Bench::Peers(peers) => peers::run(&peers),
         Bench::Ours(ours) => ours::run(&ours),
         Bench::Overhead => overhead::run(),
+        Bench::Estimates(arguments) => estimates::run(&arguments),
         Bench::Layers(arguments) => kernels::layers(&arguments),
         Bench::Instructions(arguments) => kernels::instructions(&arguments),
         Bench::Accuracy(arguments) => accuracy::run(&arguments),

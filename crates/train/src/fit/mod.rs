@@ -149,6 +149,7 @@ impl<'a> Fit<'a> {
         };
         let loader = Loader::new(Arc::clone(source), training, config)?;
 
+        let evaluator = Evaluator::new(&recipe, device)?;
         let untrained = Trainee::new(&recipe, device)?;
         let mut damaged = Vec::new();
         let (trainee, found) = checkpoint::restore(&run.checkpoints(), untrained, &mut damaged)?;
@@ -183,7 +184,7 @@ impl<'a> Fit<'a> {
             sitting: (Instant::now(), position.elapsed),
             position,
             window: Window::new(losses),
-            evaluator: Evaluator::default(),
+            evaluator,
             scores: notes.scores,
             current: None,
             warnings,

@@ -3,6 +3,7 @@
 use super::{Fit, skipped};
 use crate::TrainError;
 use crate::checkpoint::Best;
+use crate::evaluation::Subject;
 use crate::event::{Evaluation, Event, Numbers, Progress, SampleKind, Samples};
 use crate::samples;
 use crate::window::Window;
@@ -156,13 +157,13 @@ impl Fit<'_> {
             return Ok(());
         }
         let model = self.current()?;
-        self.scores = self.evaluator.scores(
-            &model,
-            &self.recipe,
-            &self.images,
-            self.held_out.as_ref(),
-            &self.setting.device,
-        )?;
+        self.scores = self.evaluator.scores(Subject {
+            model: &model,
+            recipe: &self.recipe,
+            images: &self.images,
+            held_out: self.held_out.as_ref(),
+            device: &self.setting.device,
+        })?;
         let event = Event::Evaluation(Evaluation {
             step: self.steps_done(),
             images: self.seen(),

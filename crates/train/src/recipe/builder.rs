@@ -1,5 +1,6 @@
 //! From what was typed to what it means.
 
+use crate::recipe::evaluation;
 use crate::recipe::gan::{self, fill_augment};
 use crate::recipe::layers::{Layer, Origin, nearest, overlay, unknown_key};
 use crate::recipe::presets::{self, DEFAULTS};
@@ -411,10 +412,6 @@ const INTERVALS: &[(&str, i64)] = &[
 /// Turns steps into images and fills in what was left open: intervals, the lengths of schedules, the
 /// score to go by.
 fn fill_training(recipe: &mut Table) {
-    let family_score = match recipe.get("model").and_then(Value::as_table) {
-        Some(model) if model.contains_key("vae") => "negative_elbo",
-        _ => "frechet",
-    };
     let training = table_at(recipe, "training");
     let integer = |table: &Table, key: &str| table.get(key).and_then(Value::as_integer);
     let batch = integer(training, "batch").unwrap_or(1).max(1);
@@ -427,8 +424,7 @@ fn fill_training(recipe: &mut Table) {
         let every = (images / share).max(batch);
         training.entry(key).or_insert_with(|| Value::Integer(every));
     }
-    let best_by = training.entry("best_by");
-    best_by.or_insert_with(|| Value::String(family_score.to_owned()));
+    evaluation::fill(recipe);
     fill_schedules(table_at(recipe, "objective"), images);
 }
 
@@ -488,7 +484,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
         }
     }
     check_limits(training)?;
-    check_score(recipe)?;
+    evaluation::check(recipe)?;
     check_memory_savers(recipe)?;
     let (model, objective) = match (&recipe.model, &recipe.objective) {
         (ModelConfig::Vae(_), Objective::Vae(_)) | (ModelConfig::Gan(_), Objective::Gan(_)) => {
@@ -587,21 +583,6 @@ fn check_memory_savers(recipe: &Recipe) -> Result<(), RecipeError> {
     Ok(())
 }
 
-fn check_score(recipe: &Recipe) -> Result<(), RecipeError> {
-    let best_by = recipe.training.best_by;
-    let family = match (&recipe.model, best_by) {
-        (_, BestBy::Nothing)
-        | (ModelConfig::Vae(_), BestBy::NegativeElbo)
-        | (ModelConfig::Gan(_), BestBy::Frechet) => return Ok(()),
-        (ModelConfig::Vae(_), BestBy::Frechet) => "vae",
-        (ModelConfig::Gan(_), BestBy::NegativeElbo) => "gan",
-    };
-    Err(RecipeError::Score {
-        score: best_by.name().unwrap_or_default(),
-        family,
-    })
-}
-
 /// Refuses limits that would end a training at once, or never let it begin.
 fn check_limits(training: &Training) -> Result<(), RecipeError> {
     let limits = [
@@ -649,7 +630,7 @@ fn lookup<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
 }
 
 /// The table called `name`, made if it is absent or something else.
-fn table_at<'a>(root: &'a mut Table, name: &str) -> &'a mut Table {
+pub(super) fn table_at<'a>(root: &'a mut Table, name: &str) -> &'a mut Table {
     let entry = root
         .entry(name)
         .or_insert_with(|| Value::Table(Table::new()));

@@ -143,13 +143,29 @@ pub enum RecipeError {
         nearest: Option<String>,
     },
     /// A score that this family does not have.
-    #[error("`training.best_by = \"{score}\"` is no score of a {family}")]
-    #[diagnostic(help("`nothing` is always possible; a VAE has `negative_elbo`, a GAN `frechet`"))]
+    #[error("`evaluation.metrics` names `{score}`, and a GAN encodes no images")]
+    #[diagnostic(help(
+        "a GAN has the scores of what it generates, such as `frechet`, `precision`, `recall`"
+    ))]
     Score {
         /// The score.
         score: &'static str,
-        /// `vae` or `gan`.
-        family: &'static str,
+    },
+    /// A score to go by that is not measured.
+    #[error("`training.best_by = \"{score}\"` is not among `evaluation.metrics`")]
+    #[diagnostic(help(
+        "add it there, or leave `evaluation.metrics` out; `nothing` is always possible"
+    ))]
+    ScoreNotMeasured {
+        /// The score.
+        score: &'static str,
+    },
+    /// A score to go by that is best in between.
+    #[error("`training.best_by = \"{score}\"`: this score is neither better high nor low")]
+    #[diagnostic(help("choose another one, such as `frechet` or `coverage`"))]
+    ScoreWithoutEnd {
+        /// The score.
+        score: &'static str,
     },
     /// The model to begin with cannot be read.
     #[error(transparent)]

@@ -7,6 +7,7 @@
 
 mod builder;
 mod error;
+mod evaluation;
 mod gan;
 mod layers;
 mod presets;
@@ -14,6 +15,7 @@ mod vae;
 
 pub use builder::{RecipeBuilder, Resolved};
 pub use error::RecipeError;
+pub use evaluation::{BestBy, EvaluationConfig, Metric};
 pub use gan::{
     AdaptConfig, AugmentConfig, GanObjective, LecamConfig, PenaltyConfig, SlopeConfig, SlopePlace,
 };
@@ -42,6 +44,8 @@ pub struct Recipe {
     pub objective: Objective,
     /// How long, how much at a time, and what is written when.
     pub training: Training,
+    /// What is measured meanwhile.
+    pub evaluation: EvaluationConfig,
     /// The model whose weights it begins with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
@@ -172,37 +176,6 @@ pub enum Precision {
     /// 8 bits of digits and the exponents of f32, so that nothing under- or overflows that would not
     /// in f32. For devices with units of their own for it.
     Bf16,
-}
-
-/// The score by which the best snapshot is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BestBy {
-    /// None: only the latest is kept.
-    Nothing,
-    /// Nats by which held-out images are surprising, at most; for VAEs.
-    NegativeElbo,
-    /// Distance between generated and real images by the features of random convolutions; for GANs.
-    Frechet,
-}
-
-impl BestBy {
-    /// The score's name among those of an evaluation.
-    pub fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Nothing => None,
-            Self::NegativeElbo => Some("negative_elbo"),
-            Self::Frechet => Some("frechet"),
-        }
-    }
-
-    /// Whether `score` is better than `other`.
-    pub(crate) fn prefers(self, score: f64, other: f64) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::NegativeElbo | Self::Frechet => score < other,
-        }
-    }
 }
 
 /// Where decoded images are kept.

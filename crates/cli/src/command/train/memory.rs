@@ -1,5 +1,6 @@
 //! Whether a training fits into this machine's memory.
 
+use std::io::Write as _;
 use std::str::FromStr;
 
 use trompe::Device;
@@ -91,6 +92,20 @@ pub(super) fn refuse_too_much(
         return Ok(());
     }
     Err(too_much(memory.peak(), free, memory.images_within(free)))
+}
+
+/// Ends the program with advice where the processor's memory runs out even so: another program may
+/// have taken it meanwhile. Rust itself would abort.
+pub(super) fn end_when_exhausted() {
+    trompe_kernels::allocator::when_exhausted(|bytes| {
+        // Without a formatted text in between, for that would take memory.
+        let _ = writeln!(
+            std::io::stderr(),
+            "error: there is no memory for {bytes} more bytes\n  help: try a smaller `--batch` or \
+             `--size`, or `--set training.accumulate=4`; `--resume` goes on from the last checkpoint"
+        );
+        std::process::exit(Exit::Memory as i32);
+    });
 }
 
 fn too_much(needed: u64, free: u64, images: Option<usize>) -> Failure {

@@ -162,6 +162,7 @@ fn train(arguments: &Arguments, ranks: &Ranks, console: &Console) -> Result<(), 
     }
     recipe.check_ranks(ranks.count())?;
     memory::refuse_too_much(&resolved, &device, ranks.workers())?;
+    memory::end_when_exhausted();
     let stop = interrupt::on_ctrl_c()?;
     let Some(collective) = ranks.followed() else {
         return lead(arguments, resolved, existing, ranks, stop, console);
@@ -364,6 +365,20 @@ fn list(console: &Console) -> Result<(), Failure> {
     console.data(columns(&rows))
 }
 
+/// What a dry run tells programs after the recipe.
+#[derive(Serialize)]
+struct Foreseen {
+    estimate: EstimateLine,
+}
+
+#[derive(Serialize)]
+struct EstimateLine {
+    parameters: u64,
+    memory_bytes: Option<u64>,
+    step_seconds: f64,
+    seconds: f64,
+}
+
 fn dry_run(resolved: &Resolved, device: &Device, console: &Console) -> Result<(), Failure> {
     let recipe = &resolved.recipe;
     console.object(recipe)?;
@@ -377,6 +392,14 @@ fn dry_run(resolved: &Resolved, device: &Device, console: &Console) -> Result<()
         training.images.div_ceil(training.checkpoint_every.max(1)),
     ));
     let estimate = estimate(resolved, device)?;
+    console.object(&Foreseen {
+        estimate: EstimateLine {
+            parameters: estimate.parameters,
+            memory_bytes: estimate.memory.map(|memory| memory.peak()),
+            step_seconds: estimate.step_seconds,
+            seconds: estimate.seconds,
+        },
+    })?;
     let memory = match estimate.memory {
         Some(memory) => format!("about {} of memory", bytes(memory.peak())),
         None => "memory is not measured on this device".to_owned(),

@@ -1,0 +1,145 @@
+//! Scores of models that encode, on held-out images.
+
+use super::weights::Shelf;
+use super::{Subject, told};
+use crate::TrainError;
+use crate::event::Score;
+use crate::recipe::{Metric, Recipe};
+use burn::tensor::Device;
+use serde_json::json;
+use std::collections::BTreeMap;
+use trompe_images::{Pixels, Scale};
+use trompe_layers::Pass;
+use trompe_metrics::{
+    Interval, Lpips, Network, importance_weighted_bound, ms_ssim, negative_elbo, psnr, ssim,
+};
+use trompe_models::{Autoencoder, Examples, Model, Vae, to_pixels, to_tensor};
+
+/// What LPIPS looks through, by the first of its trunks whose weights are there, if it is asked for.
+pub(super) fn lpips(
+    recipe: &Recipe,
+    shelf: &mut Shelf,
+    device: &Device,
+) -> Result<Option<Lpips>, TrainError> {
+    if !recipe.evaluation.metrics.contains(&Metric::Lpips) {
+        return Ok(None);
+    }
+    let kinds = [
+        (Network::Alexnet, Network::LpipsAlexnet),
+        (Network::Vgg16, Network::LpipsVgg16),
+        (Network::Squeezenet, Network::LpipsSqueezenet),
+    ];
+    let is_there = |&(trunk, linear): &(Network, Network)| shelf.has(trunk) && shelf.has(linear);
+    let (trunk, linear) = kinds.into_iter().find(is_there).unwrap_or(kinds[0]);
+    let (trunk, linear) = (shelf.take(trunk)?, shelf.take(linear)?);
+    Ok(Some(Lpips::new(trunk, linear, device)?))
+}
+
+/// How likely held-out images are.
+pub(super) fn likelihoods(subject: Subject) -> Result<BTreeMap<String, Score>, TrainError> {
+    let recipe = subject.recipe;
+    let evaluation = &recipe.evaluation;
+    let mut scores = BTreeMap::new();
+    let (Model::Vae(vae), Some(held_out)) = (subject.model, subject.held_out) else {
+        return Ok(scores);
+    };
+    let places = subject.spread(held_out);
+    let batches = || {
+        places
+            .chunks(super::BATCH)
+            .map(|places| examples(subject, places))
+    };
+    for &metric in &evaluation.metrics {
+        let (name, mut score) = match metric {
+            Metric::NegativeElbo => {
+                let elbo = negative_elbo(vae, batches(), evaluation.draws, recipe.seed)?;
+                told(metric.name(), elbo, held_out.split())
+            }
+            Metric::IwBound => {
+                let draws = evaluation.draws;
+                let bound = importance_weighted_bound(vae, batches(), draws, recipe.seed)?;
+                told(metric.name(), bound, held_out.split())
+            }
+            _ => continue,
+        };
+        if recipe.model.classes() > 0 {
+            score.details.insert("given".to_owned(), "class".into());
+        }
+        scores.insert(name, score);
+    }
+    Ok(scores)
+}
+
+/// How near reconstructions come to held-out images.
+pub(super) fn pairs(
+    subject: Subject,
+    lpips: Option<&Lpips>,
+) -> Result<BTreeMap<String, Score>, TrainError> {
+    let wanted: Vec<Metric> = subject.recipe.evaluation.metrics.clone();
+    let wanted = wanted.into_iter().filter(|metric| metric.is_of_pairs());
+    let mut found: BTreeMap<Metric, Vec<f64>> = wanted.map(|metric| (metric, vec![])).collect();
+    let (Model::Vae(vae), Some(held_out), false) =
+        (subject.model, subject.held_out, found.is_empty())
+    else {
+        return Ok(BTreeMap::new());
+    };
+    for places in subject.spread(held_out).chunks(subject.batch()) {
+        let originals = read(subject, places)?;
+        let made = reconstructed(vae, examples(subject, places)?, subject);
+        let each = |measure: fn(&Pixels, &Pixels) -> f64| -> Vec<f64> {
+            let pairs = originals.iter().zip(&made);
+            pairs
+                .map(|(original, made)| measure(original, made))
+                .collect()
+        };
+        for (metric, values) in &mut found {
+            values.extend(match (metric, lpips) {
+                (Metric::Psnr, _) => each(psnr),
+                (Metric::Ssim, _) => each(ssim),
+                (Metric::MsSsim, _) => each(ms_ssim),
+                (_, Some(lpips)) => lpips.distances(&originals, &made)?,
+                (_, None) => Vec::new(),
+            });
+        }
+    }
+    let scores = found.into_iter().map(|(metric, values)| {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let mut score = json!({ "value": mean, "n": values.len() });
+        if let Some(interval) = Interval::of_mean(&values) {
+            score["interval"] = json!(interval);
+        }
+        if let (Metric::Lpips, Some(lpips)) = (metric, lpips) {
+            score["seen_by"] = json!(lpips.provenance());
+        }
+        told(metric.name(), score, held_out.split())
+    });
+    Ok(scores.collect())
+}
+
+fn reconstructed(vae: &Vae, examples: Examples, subject: Subject) -> Vec<Pixels> {
+    let recipe = subject.recipe;
+    let mut pass = Pass::inference();
+    let vae = vae.given(examples.labels.as_deref());
+    let latents = vae.encode(examples.images, &mut pass).mean;
+    let images = vae.mean_image(latents, &mut pass);
+    to_pixels(images, recipe.data.image, recipe.model.value_range())
+}
+
+fn read(subject: Subject, places: &[usize]) -> Result<Vec<Pixels>, TrainError> {
+    let read = |&place| Ok(subject.images.read(place)?);
+    places.iter().map(read).collect()
+}
+
+fn examples(subject: Subject, places: &[usize]) -> Result<Examples, TrainError> {
+    let recipe = subject.recipe;
+    let scale = Scale::new(recipe.model.value_range(), subject.images.levels());
+    let mut bytes = Vec::new();
+    for image in read(subject, places)? {
+        bytes.extend_from_slice(image.bytes());
+    }
+    let source = subject.images.source();
+    Ok(Examples {
+        images: to_tensor(&bytes, recipe.data.image, &scale, subject.device),
+        labels: places.iter().map(|&place| source.label(place)).collect(),
+    })
+}
