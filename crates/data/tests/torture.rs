@@ -57,6 +57,10 @@ fn fill(folder: &Path) -> (Vec<String>, Vec<(&'static str, &'static str)>) {
     }
     for (name, content) in [
         ("odd/notes.txt", b"BM is how this text begins".to_vec()),
+        ("odd/film.MP4", vec![1; 100]),
+        ("odd/film 2.mp4", vec![2; 100]),
+        ("odd/labels.csv", b"label\n".to_vec()),
+        ("odd/Thumbs.db", vec![3; 100]),
         ("odd/._dot.png", b"what a Mac leaves behind".to_vec()),
         (".hidden/x.png", png(2, 2)),
         ("__MACOSX/x.png", png(2, 2)),
@@ -126,6 +130,12 @@ fn all_good_images_go_in_and_each_bad_one_is_named() {
         ["all", "bad", "odd"]
     );
     assert_eq!(source.channels(), Channels::Rgb);
+    let others = "3 other files are no images and are left out: 2 .mp4, 1 .txt";
+    assert!(
+        report.notes.iter().any(|note| note == others),
+        "{:?}",
+        report.notes
+    );
     // Gray files become colour like the others, and that is said.
     assert!(
         report.notes.iter().any(|note| note.contains("become RGB")),

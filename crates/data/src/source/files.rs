@@ -6,6 +6,8 @@ pub(crate) mod parquet;
 pub(crate) mod tar;
 pub(crate) mod zip;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use rayon::prelude::*;
@@ -86,6 +88,9 @@ impl<F: Files> FileSet<F> {
             .into_par_iter()
             .map(|file| look(&files, file, &decoding))
             .collect();
+        let others = found.iter().zip(files.paths());
+        let others = others.filter(|(found, _)| found.is_none());
+        let others = left_out(others.map(|(_, path)| &**path));
         let mut defects = files.defects();
         let mut images = Vec::new();
         for found in found.into_iter().flatten() {
@@ -117,7 +122,7 @@ impl<F: Files> FileSet<F> {
             .iter()
             .all(same_size)
             .then_some(ImageSpec { channels, ..first });
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = others.into_iter().collect();
         let mixed = images
             .iter()
             .filter(|image| image.spec.channels != channels)
@@ -159,6 +164,49 @@ impl<F: Files> FileSet<F> {
         }
         Ok(content)
     }
+}
+
+/// Endings of names that belong to labels.
+const TABLE_ENDINGS: [&str; 4] = ["cls", "csv", "json", "jsonl"];
+
+/// What systems leave in folders, beside hidden files.
+const LEFT_BY_SYSTEMS: [&str; 2] = ["desktop.ini", "thumbs.db"];
+
+/// Files that neither are images nor tell anything of them, counted by their endings: a video, or a
+/// camera's raw file, that the user may miss.
+fn left_out<'a>(paths: impl Iterator<Item = &'a str>) -> Option<String> {
+    const NAMED: usize = 5;
+    let mut counts = BTreeMap::<String, usize>::new();
+    for path in paths {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let name = name.to_ascii_lowercase();
+        if LEFT_BY_SYSTEMS.contains(&&*name) {
+            continue;
+        }
+        let ending = match name.rsplit_once('.') {
+            Some((_, ending)) => format!(".{}", printable(ending)),
+            None => "without ending".to_string(),
+        };
+        if !TABLE_ENDINGS.contains(&ending.trim_start_matches('.')) {
+            *counts.entry(ending).or_default() += 1;
+        }
+    }
+    let total: usize = counts.values().sum();
+    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| Reverse(*count));
+    let named = counts.iter().take(NAMED);
+    let mut named: Vec<String> = named
+        .map(|(ending, count)| format!("{count} {ending}"))
+        .collect();
+    if counts.len() > NAMED {
+        named.push("...".to_string());
+    }
+    let files = match total {
+        0 => return None,
+        1 => "1 other file is no image and is left out".to_string(),
+        _ => format!("{total} other files are no images and are left out"),
+    };
+    Some(format!("{files}: {}", named.join(", ")))
 }
 
 /// What a file is: nothing of interest, an image, or one that cannot be used.

@@ -137,14 +137,23 @@ fn extent(extent: Extent) -> String {
 fn classes(report: &CheckReport) -> String {
     const MOST_NAMED: usize = 12;
     let count = report.classes.len();
-    let named = report.classes.iter().take(MOST_NAMED);
+    // Of a thousand classes those without an image say nothing.
+    let is_told = |(_, images): &(&String, &serde_json::Value)| {
+        count <= MOST_NAMED || images.as_u64() != Some(0)
+    };
+    let told: Vec<_> = report.classes.iter().filter(is_told).collect();
+    let named = told.iter().take(MOST_NAMED);
     let mut named: Vec<_> = named
         .map(|(name, images)| format!("{name} {images}"))
         .collect();
-    if count > MOST_NAMED {
+    if told.len() > MOST_NAMED {
         named.push("...".to_owned());
     }
-    format!("{count}: {}", named.join(", "))
+    let without = match count - told.len() {
+        0 => String::new(),
+        without => format!("; {without} without images"),
+    };
+    format!("{count}: {}{without}", named.join(", "))
 }
 
 #[cfg(test)]
