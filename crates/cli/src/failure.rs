@@ -102,7 +102,7 @@ impl From<trompe::Error> for Failure {
     fn from(error: trompe::Error) -> Self {
         let exit = match &error {
             trompe::Error::Missing { .. } | trompe::Error::NoSnapshot { .. } => Exit::Missing,
-            trompe::Error::Snapshot(_) => Exit::Failed,
+            trompe::Error::Snapshot(_) | trompe::Error::NotFinite => Exit::Failed,
             _ => Exit::Usage,
         };
         Self::from_diagnostic(exit, error)

@@ -1,6 +1,6 @@
 //! The model and the device of a command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -21,6 +21,11 @@ pub(crate) struct ModelArguments {
 }
 
 impl ModelArguments {
+    /// What was named.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn open(&self, console: &Console) -> Result<Session, Failure> {
         let start = Instant::now();
         let session = Session::open(&self.path, &self.device.open()?)?;

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use rayon::prelude::*;
 use trompe::{Pixels, Session};
 use trompe_data::{DataError, Format, OpenOptions, Prepared, Selection, Source, Split, open};
 use trompe_images::{Alpha, Crop, DecodeOptions, Filter};
+use trompe_random::Permutation;
 use trompe_train::DataRecipe;
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+
+/// Draws the images of a part of a set.
+const SPREAD_SEED: u64 = 1;
 
 /// Which part of a set of images to use, and how to read it.
 #[derive(Clone, Debug, Args)]
@@ -207,6 +212,52 @@ impl Images {
     fn label(&self, index: usize) -> Option<u32> {
         let label = self.prepared.source().label(index)?;
         self.classes.as_ref()?.get(label as usize).copied()
+    }
+
+    /// Images that there should be.
+    pub(crate) fn count(&self) -> usize {
+        self.number
+    }
+
+    /// As many of the images with their places in the source, drawn from the whole split rather than
+    /// from its beginning, in groups of at most `at_a_time`. Images that cannot be used are named on
+    /// stderr and left out.
+    pub(crate) fn spread<'a>(
+        &'a self,
+        at_a_time: usize,
+        console: &'a Console,
+    ) -> impl Iterator<Item = Result<(Vec<usize>, Group), Failure>> + 'a {
+        let order = Permutation::new(self.selection.len() as u64, SPREAD_SEED, 0);
+        let chosen = (0..self.number as u64).map(|at| order.get(at) as usize);
+        let mut places: Vec<usize> = chosen.map(|place| self.selection.get(place)).collect();
+        places.sort_unstable();
+        let groups = (0..places.len()).step_by(at_a_time);
+        groups.map(move |first| {
+            let places = &places[first..places.len().min(first + at_a_time)];
+            let read: Vec<_> = places
+                .par_iter()
+                .map(|&place| (place, self.prepared.read(place)))
+                .collect();
+            let mut used = Vec::with_capacity(read.len());
+            let mut group = Group {
+                images: Vec::with_capacity(read.len()),
+                labels: Vec::new(),
+            };
+            for (place, image) in read {
+                match image {
+                    Ok(image) => {
+                        used.push(place);
+                        group.images.push(image);
+                        group.labels.extend(self.label(place));
+                    }
+                    Err(error @ DataError::Unreadable { .. }) => {
+                        console.say(format_args!("left out: {error}"));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok((used, group))
+        })
     }
 
     /// Reads the images in groups of at most `at_a_time`. Images that cannot be used are named on

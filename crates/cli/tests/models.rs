@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use serde_json::Value;
 use tempfile::TempDir;
 use trompe::Description;
@@ -39,6 +39,8 @@ fn trompe(folder: &Path, line: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_trompe"))
         .args(line.split_whitespace())
         .current_dir(folder)
+        // Features are kept beside the model, not in the cache of whoever runs the tests.
+        .env("TROMPE_CACHE", folder)
         .output()
         .unwrap()
 }
@@ -152,6 +154,53 @@ fn evaluate_prints_one_json_object_that_never_changes() {
 }
 
 #[test]
+fn entries_of_a_latent_are_held_against_known_factors() {
+    let folder = model("vae-mlp");
+    let folder = folder.path();
+    let metrics = "--metrics mig,sap,factor-vae,beta-vae";
+    let line = format!("evaluate run --data builtin:sprites -n 400 {metrics} --json");
+    let told = done(folder, &line);
+    assert_eq!(told, done(folder, &line));
+    let scores = serde_json::from_str::<Value>(&told).unwrap()["scores"].clone();
+    for name in ["mig", "sap", "factor_vae", "beta_vae"] {
+        let score = &scores[name];
+        let value = score["value"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&value), "{name}: {score}");
+        assert_eq!(score["n"], 400);
+        assert!(
+            score["warning"]
+                .as_str()
+                .unwrap()
+                .contains("400 images are few")
+        );
+        // The entries of a model that was never trained hardly vary: they do not vote.
+        if score["active"] == 0 {
+            continue;
+        }
+        let interval = &score["interval"];
+        assert!(
+            interval["low"].as_f64().unwrap() <= value
+                && interval["high"].as_f64().unwrap() >= value
+        );
+    }
+    let parts = scores["mig"]["parts"].as_array().unwrap();
+    // One value of colour never varies.
+    let names: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| part["name"].as_str())
+        .collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    let told = refused(folder, &format!("evaluate run {metrics}"), 3);
+    assert!(told.contains("which factors made its images"), "{told}");
+    let told = refused(
+        folder,
+        "compare builtin:sprites builtin:sprites --metrics mig",
+        2,
+    );
+    assert!(told.contains("`mig` is a score of a model"), "{told}");
+}
+
+#[test]
 fn reconstruct_compares_as_many_images_as_were_asked_for() {
     let folder = model("vae");
     let told = done(
@@ -185,6 +234,94 @@ fn encoded_images_decode_to_their_reconstructions() {
     let told = refused(folder, "decode run sheet.png --grid a.png", 3);
     assert!(told.contains("`sheet.png` holds no latents"), "{told}");
     refused(folder, "decode run none.npz --grid a.png", 3);
+}
+
+#[test]
+fn a_model_that_is_told_the_class_is_scored_class_by_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    done(
+        folder,
+        "train --preset vae-mlp --data builtin:digits --set model.vae.condition=\"class\" --steps 4 --run run",
+    );
+    let told = done(folder, "evaluate run --metrics intra-fid --json");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let score = &told["scores"]["intra_frechet"];
+    let classes = score["parts"].as_array().unwrap();
+    assert_eq!(classes.len(), 10);
+    // Images of training, and as many of each class that were asked for.
+    assert_eq!(
+        (&score["n_real"], &score["n_generated"]),
+        (&1500.into(), &1500.into())
+    );
+    let mean = classes
+        .iter()
+        .map(|class| class["value"].as_f64().unwrap())
+        .sum::<f64>()
+        / 10.0;
+    assert!((score["value"].as_f64().unwrap() / mean - 1.0).abs() < 1e-12);
+    let told = refused(
+        model("vae-mlp").path(),
+        "evaluate run --metrics intra-fid",
+        2,
+    );
+    assert!(told.contains("no images of a class"), "{told}");
+}
+
+#[test]
+fn a_report_is_one_page_with_its_pictures_inside() {
+    let folder = model("vae-mlp");
+    let folder = folder.path();
+    let line = "evaluate run -n 60 --metrics negative-elbo,coverage,spectrum --report page.html";
+    done(folder, line);
+    let page = std::fs::read_to_string(folder.join("page.html")).unwrap();
+    for part in [
+        "Nearest neighbours",
+        "Samples",
+        "Power spectrum",
+        "generated, by temperature",
+        "other real images",
+        "60 images are few",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(page.matches("data:image/png;base64,").count(), 2);
+    assert!(!page.contains("://"), "a page that needs the net");
+    // The same page from the cache.
+    done(folder, line);
+    assert_eq!(
+        std::fs::read_to_string(folder.join("page.html")).unwrap(),
+        page
+    );
+    let told = refused(folder, "evaluate run --report page.txt", 2);
+    assert!(told.contains(".html"), "{told}");
+}
+
+#[test]
+fn a_model_whose_images_are_no_numbers_gets_no_score() {
+    let folder = model("vae-mlp");
+    let folder = folder.path();
+    let mut file = TensorFile::read(&latest(folder)).unwrap();
+    let (_, tensor) = file
+        .tensors
+        .iter_mut()
+        .find(|(name, _)| name.starts_with("decoder"))
+        .unwrap();
+    let nothing = vec![f32::NAN; tensor.shape().iter().product()];
+    *tensor = TensorData::new(nothing, tensor.shape().clone());
+    file.write(&latest(folder)).unwrap();
+    for line in [
+        "evaluate run --metrics frechet -n 30 --json",
+        "evaluate run --metrics psnr -n 30 --json",
+        "evaluate run --metrics spectrum -n 30 --report page.html",
+    ] {
+        let told = refused(folder, line, 1);
+        assert!(
+            told.contains("infinite numbers, or of none at all"),
+            "{line}: {told}"
+        );
+    }
+    assert!(!folder.join("page.html").exists());
 }
 
 #[test]

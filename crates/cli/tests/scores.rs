@@ -66,6 +66,8 @@ fn a_set_is_at_no_distance_from_itself_and_far_from_another() {
         .args(line.split_whitespace())
         .current_dir(folder.path())
         .env("RAYON_NUM_THREADS", "1")
+        // Nothing that two threads measured.
+        .env("TROMPE_CACHE", folder.path().join("single"))
         .output()
         .unwrap();
     let single: Value = serde_json::from_slice(&single.stdout).unwrap();
@@ -93,9 +95,17 @@ fn what_cannot_be_compared_is_refused_with_the_remedy() {
     plain(&folder.join("mixed"), &[(gray(8), 1), (gray(9), 2)]);
     plain(&folder.join("colour"), &values(colour));
     plain(&folder.join("one"), &[(gray(8), 1)]);
+    plain(&folder.join("two"), &[(gray(8), 1), (gray(8), 90)]);
     for (line, code, hint) in [
         ("compare gray large", 3, "--size"),
         ("compare gray mixed", 3, "`mixed`"),
+        ("compare gray colour", 3, "--channels"),
+        (
+            "compare two two --metrics precision",
+            3,
+            "at least 4 images, and there are 2",
+        ),
+        ("compare two two --metrics density", 3, "at least 6 images"),
         ("compare gray one", 3, "at least 2 images, and there are 1"),
         ("compare gray nowhere", 3, "does not exist"),
         ("compare gray gray --table out.txt", 2, ".md"),
@@ -108,6 +118,13 @@ fn what_cannot_be_compared_is_refused_with_the_remedy() {
         folder,
         "compare gray large --size 8 --metrics frechet --json",
     );
+    // Two images give a number, but not without a warning.
+    let line = "compare gray two --metrics frechet,kernel,spectrum --json";
+    let few = scores(folder, line);
+    for name in ["frechet", "kernel", "spectrum"] {
+        let warning = few[name]["warning"].as_str().unwrap();
+        assert!(warning.contains("2 images are few"), "{name}: {warning}");
+    }
     // All images are of one value each, so resizing changes nothing.
     assert!(brought["frechet"]["value"].as_f64().unwrap() < 1e-6);
 }
@@ -183,6 +200,59 @@ fn a_set_is_looked_at_once_until_it_changes() {
         );
         assert_eq!(scores["frechet"]["n_real"], 29);
     }
+}
+
+#[test]
+fn classes_are_compared_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let spec = ImageSpec::new(8, 8, Channels::Gray);
+    let ramp = |first: u8| (0..6).map(|at| (spec, first + at * 9)).collect::<Vec<_>>();
+    for (set, class, first) in [
+        ("a", "dark", 10),
+        ("a", "light", 150),
+        ("b", "dark", 13),
+        ("b", "light", 153),
+        // Each class is what the other one should be.
+        ("swapped", "dark", 153),
+        ("swapped", "light", 13),
+        ("half", "dark", 10),
+        ("half", "grey", 90),
+    ] {
+        std::fs::create_dir_all(folder.join(set)).unwrap();
+        plain(&folder.join(set).join(class), &ramp(first));
+    }
+    let line = |other| format!("compare a {other} --metrics frechet,intra-fid --json");
+    let (near, swapped) = (scores(folder, &line("b")), scores(folder, &line("swapped")));
+    let value = |scores: &Value, name: &str| scores[name]["value"].as_f64().unwrap();
+    // Together the sets are alike, class by class they are not.
+    let ratio = value(&near, "frechet") / value(&swapped, "frechet");
+    assert!((0.99..1.01).contains(&ratio), "{near} {swapped}");
+    assert!(value(&swapped, "intra_frechet") > 20.0 * value(&near, "intra_frechet"));
+    let classes = near["intra_frechet"]["parts"].as_array().unwrap();
+    assert_eq!(
+        (&classes[0]["name"], &classes[1]["n_real"]),
+        (&"dark".into(), &6.into())
+    );
+    let told = refused(folder, "compare a half --metrics intra-fid", 3);
+    assert!(told.contains("no class `light`"), "{told}");
+    let told = refused(folder, "compare a/dark b/dark --metrics intra-fid", 3);
+    assert!(told.contains("no classes"), "{told}");
+}
+
+#[test]
+fn spectra_tell_sprites_from_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let line = "compare builtin:sprites builtin:sprites -n 40 --metrics spectrum --json";
+    let itself = scores(folder, line);
+    assert_eq!(itself["spectrum"]["value"], 0.0);
+    assert_eq!(itself["spectrum"]["curve"].as_array().unwrap().len(), 32);
+    let line = "compare builtin:digits builtin:sprites --size 8 -n 300 --metrics spectrum --json";
+    let other = scores(folder, line);
+    assert!(other["spectrum"]["value"].as_f64().unwrap() > 3.0);
+    assert_eq!(other["spectrum"]["unit"], "dB");
+    assert!(other["spectrum"]["interval"]["low"].as_f64().unwrap() > 1.0);
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Features {
     }
 
     /// The numbers of each image.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> + Clone {
         self.values.chunks_exact(self.dimensions.max(1))
     }
 

@@ -8,6 +8,7 @@
 //! [`frechet_between`], [`kernel_between`], [`precision_recall`] and their like. Scores of
 //! single images beside their originals need no network: [`psnr`], [`ssim`].
 
+mod disentanglement;
 mod elbo;
 mod error;
 mod features;
@@ -27,6 +28,7 @@ mod moments;
 mod ms_ssim;
 mod neighbours;
 mod path_length;
+mod power_spectrum;
 mod sample;
 mod sample_file;
 mod score;
@@ -34,6 +36,12 @@ mod seam;
 mod sliced_wasserstein;
 mod statistics;
 
+pub use disentanglement::{
+    BetaVaeScore, Dci, FactorCodes, FactorVaeScore, MutualInformationGap, Part, Points,
+    SeparatedAttributes, TEST_POINTS, TRAINING_POINTS, beta_vae_score, classify, dci,
+    disentanglement_and_completeness, factor_vae_score, mutual_information_gap,
+    separated_attributes,
+};
 pub use elbo::{NegativeElbo, negative_elbo};
 pub use error::MetricError;
 pub use features::Features;
@@ -54,6 +62,7 @@ pub use moments::{Gaussian, Moments};
 pub use ms_ssim::ms_ssim;
 pub use neighbours::{Neighbour, nearest};
 pub use path_length::{PATH_STEP, path_length};
+pub use power_spectrum::{PowerSpectrum, SpectrumDistance, SpectrumPoint, spectrum_distance};
 pub use sample::Sample;
 pub use score::{SET_METRICS, Score, SetMetric, score_inception, score_sets};
 pub use seam::{Seam, seam};

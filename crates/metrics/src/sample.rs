@@ -99,6 +99,15 @@ impl Sample {
         &self.moments
     }
 
+    /// Which of the images the kept features are of, by the order in which they came.
+    pub fn kept_places(&self) -> Vec<usize> {
+        let is_kept = |&place: &u64| {
+            place < self.order.len() && self.order.get(place) < self.most_kept as u64
+        };
+        let places = (0..self.count() as u64).filter(is_kept);
+        places.map(|place| place as usize).collect()
+    }
+
     /// The features that were kept.
     pub fn features(&self) -> &Features {
         &self.kept
@@ -140,6 +149,8 @@ mod tests {
                 .rows()
                 .all(|row| all.rows().any(|other| other == row))
         );
+        let places = whole.kept_places();
+        assert_eq!(&all.select(places), whole.features());
         let small = sample(7);
         assert_eq!(small.features(), whole.features());
         assert_eq!(

@@ -51,7 +51,10 @@ pub use recipe::{
     Precision, Preset, Recipe, RecipeBuilder, RecipeError, Resolved, SlopeConfig, SlopePlace,
     Training, Transfer, VaeLoss, VaeObjective,
 };
-pub use report::{NextCommand, ReportKeeper, duration, label, next_commands, write_report};
+pub use report::{
+    Chart, Document, NextCommand, Plane, PlanePoint, ReportKeeper, duration, label, next_commands,
+    write_report,
+};
 pub use run_dir::RunDir;
 pub use schedule::{Schedule, Shape, Varying};
 pub use stepper::Stepper;

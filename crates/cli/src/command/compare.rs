@@ -13,6 +13,7 @@ use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::scoring::{
     self, Canvas, FeatureArguments, ImageSet, Judges, Pairs, ScoreName, Shelf, TableArguments,
+    within_classes_of,
 };
 use crate::source::SplitName;
 
@@ -107,17 +108,11 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         true => scoring::usual(&shelf),
         false => arguments.metrics.clone(),
     };
-    let unfit = wanted.iter().find(|score| {
-        matches!(
-            score,
-            ScoreName::NegativeElbo | ScoreName::Memorisation | ScoreName::Ppl
-        )
-    });
-    if unfit.is_some() {
+    if let Some(unfit) = wanted.iter().find(|score| score.is_of_model()) {
         return Err(Failure::new(
             Exit::Usage,
-            "the negative ELBO, memorisation and path length are scores of a model",
-            "`trompe evaluate MODEL` measures them",
+            format!("`{}` is a score of a model", unfit.key()),
+            "`trompe evaluate MODEL` measures it",
         ));
     }
     let read = || reference.portions(console);
@@ -130,6 +125,10 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         let portions = judged.alike(canvas, &mut spec, console);
         let other = judges.measure_set(&judged, portions, console)?;
         scores = judges.scores(&real, &other)?;
+        if wanted.contains(&ScoreName::IntraFid) {
+            let found = within_classes_of(&judges, &reference, &judged, canvas, console)?;
+            scores.extend([found]);
+        }
         if let (Some(path), Some(sample)) = (&arguments.save_statistics, real.sample()) {
             let statistics = sample.moments().gaussian()?.to_npz();
             write_atomically(path, |file| file.write_all(&statistics))?;
@@ -143,6 +142,12 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
             "swd".to_owned(),
             scoring::sliced_wasserstein(&left, &right)?,
         );
+    }
+    if wanted.contains(&ScoreName::Spectrum) {
+        let left = scoring::power_of(reference.alike(canvas, &mut spec, console))?;
+        let right = scoring::power_of(judged.alike(canvas, &mut spec, console))?;
+        let score = scoring::spectrum_score(&left, &right)?;
+        scores.insert("spectrum".to_owned(), score);
     }
     let mut pairs = Pairs::new(&wanted, &mut shelf, &device)?;
     if !pairs.is_empty() {
@@ -238,11 +243,7 @@ fn compare_with(
             let few = scoring::few(sample.count(), sample.moments().dimensions());
             score["warning"] = few.into();
         }
-        if let (Value::Object(score), Value::Object(about)) =
-            (&mut score, json!(sample.provenance()))
-        {
-            score.extend(about);
-        }
+        scoring::describe(&mut score, sample.provenance());
         scores.insert(name.to_owned(), score);
     }
     let title = format!("`{}` against `{}`", arguments.judged, arguments.reference);

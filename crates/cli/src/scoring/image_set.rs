@@ -93,6 +93,27 @@ impl ImageSet {
         }
     }
 
+    /// The names of the classes; none without labels.
+    pub(crate) fn classes(&self) -> &[String] {
+        self.source.classes()
+    }
+
+    /// The images of one class.
+    pub(crate) fn of_class(&self, class: &str) -> Self {
+        let label = self.classes().iter().position(|name| name == class);
+        let is = |place: &usize| {
+            let found = self.source.label(*place).map(|label| label as usize);
+            found.is_some() && found == label
+        };
+        Self {
+            source: self.source.clone(),
+            prepared: self.prepared.clone(),
+            places: self.places.iter().copied().filter(is).collect(),
+            split: self.split,
+            treatment: self.treatment.clone(),
+        }
+    }
+
     /// What the user would type to open it.
     pub(crate) fn locator(&self) -> &str {
         self.source.locator()
@@ -119,6 +140,20 @@ impl ImageSet {
         let mut hash = Sha256::new_with_prefix(&self.treatment);
         prints?.iter().for_each(|print| hash.update(print));
         Some(hash.finalize().into())
+    }
+
+    /// The image that came at a place among those that were used, of which there were `used`.
+    pub(crate) fn image(&self, place: usize, used: usize) -> Result<Pixels, Failure> {
+        let read = |place: usize| match &self.prepared {
+            Some(prepared) => prepared.read(place),
+            None => self.source.read(place),
+        };
+        if used == self.places.len() {
+            return Ok(read(self.places[place])?);
+        }
+        // Some were left out: count those that were not.
+        let mut usable = self.places.iter().filter_map(|&place| read(place).ok());
+        usable.nth(place).ok_or_else(super::nothing_usable)
     }
 
     /// The images, some at a time, read on all processors. Unusable ones are named on stderr and left

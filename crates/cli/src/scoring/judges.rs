@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use trompe::{Device, Pixels};
 use trompe_metrics::{
-    Judge, Network, PixelComponents, Sample, SetMetric, score_inception, score_sets,
+    Judge, Moments, Network, PixelComponents, Sample, SetMetric, score_inception, score_sets,
 };
 
 use super::cache::FeatureCache;
@@ -70,6 +70,11 @@ impl Judges {
         })
     }
 
+    /// The first judge.
+    pub(crate) fn first(&self) -> Option<&Judge> {
+        self.judges().next()
+    }
+
     /// Whether there is nothing to look at.
     pub(crate) fn is_empty(&self) -> bool {
         self.panel.is_empty()
@@ -81,23 +86,53 @@ impl Judges {
         expected: usize,
         portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
     ) -> Result<Measured, Failure> {
-        let unknown = self.panel.iter().map(|_| None).collect();
-        self.complete(unknown, expected, portions)
+        let judges: Vec<&Judge> = self.judges().collect();
+        let unknown = judges.iter().map(|_| None).collect();
+        complete(&judges, unknown, expected, portions)
     }
 
     /// Looks at a set whose images are `portions`, as far as that was not done before.
     pub(crate) fn measure_set(
         &self,
         set: &ImageSet,
+        portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
+        console: &Console,
+    ) -> Result<Measured, Failure> {
+        let judges: Vec<&Judge> = self.judges().collect();
+        self.look(&judges, set, portions, console)
+    }
+
+    /// The statistics of what one of the judges sees in a set.
+    pub(crate) fn moments_of(
+        &self,
+        judge: &Judge,
+        set: &ImageSet,
+        portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
+        console: &Console,
+    ) -> Result<Moments, Failure> {
+        let seen = self.look(&[judge], set, portions, console)?;
+        let sample = seen.sample().ok_or_else(super::nothing_usable)?;
+        Ok(sample.moments().clone())
+    }
+
+    fn judges(&self) -> impl Iterator<Item = &Judge> {
+        self.panel.iter().map(|(judge, _)| judge)
+    }
+
+    fn look(
+        &self,
+        judges: &[&Judge],
+        set: &ImageSet,
         mut portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
         console: &Console,
     ) -> Result<Measured, Failure> {
         let Some(cache) = &self.cache else {
-            return self.measure(set.len(), portions);
+            let unknown = judges.iter().map(|_| None).collect();
+            return complete(judges, unknown, set.len(), portions);
         };
-        let judges = || self.panel.iter().map(|(judge, _)| judge);
-        let places: Vec<_> = judges().map(|judge| cache.place(set, judge)).collect();
-        let known: Vec<Option<Sample>> = judges()
+        let places: Vec<_> = judges.iter().map(|judge| cache.place(set, judge)).collect();
+        let known: Vec<Option<Sample>> = judges
+            .iter()
             .zip(&places)
             .map(|(judge, place)| cache.read(place.as_ref()?, judge))
             .map(|sample| sample.filter(|sample| sample.count() == set.len()))
@@ -109,10 +144,10 @@ impl Judges {
             ));
             // The first images say whether the set is of the kind that the other one is.
             portions.next().transpose()?;
-            return self.complete(known, set.len(), std::iter::empty());
+            return complete(judges, known, set.len(), std::iter::empty());
         }
         let is_new: Vec<bool> = known.iter().map(Option::is_none).collect();
-        let measured = self.complete(known, set.len(), portions)?;
+        let measured = complete(judges, known, set.len(), portions)?;
         for ((sample, place), is_new) in measured.samples.iter().zip(&places).zip(is_new) {
             if let (Some(place), true) = (place, is_new && sample.count() == set.len()) {
                 cache.write(place, sample, console);
@@ -121,31 +156,16 @@ impl Judges {
         Ok(measured)
     }
 
-    /// What is known already, and what each other judge sees in `portions`.
-    fn complete(
-        &self,
-        known: Vec<Option<Sample>>,
-        expected: usize,
-        portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
-    ) -> Result<Measured, Failure> {
-        let mut samples = Vec::with_capacity(known.len());
-        let mut open = Vec::new();
-        for (at, ((judge, _), known)) in self.panel.iter().zip(known).enumerate() {
-            if known.is_none() {
-                open.push((at, judge));
-            }
-            samples.push(known.unwrap_or_else(|| Sample::new(judge, expected)));
-        }
-        for portion in portions {
-            let images = portion?;
-            for (at, judge) in &open {
-                samples[*at].add(&judge.features(&images)?);
-            }
-        }
-        if samples.iter().any(|sample| sample.count() == 0) {
-            return Err(super::nothing_usable());
-        }
-        Ok(Measured { samples })
+    /// Who judges within classes, and what the score is then called.
+    pub(super) fn of_classes(&self) -> Option<(&Judge, &'static str)> {
+        let is_wanted =
+            |(_, scores): &&(Judge, Vec<ScoreName>)| scores.contains(&ScoreName::IntraFid);
+        let (judge, _) = self.panel.iter().find(is_wanted)?;
+        let name = match judge.provenance().is_fid() {
+            true => "intra_fid",
+            false => "intra_frechet",
+        };
+        Some((judge, name))
     }
 
     /// The wanted scores between two sets.
@@ -175,6 +195,33 @@ impl Judges {
         }
         Ok(all)
     }
+}
+
+/// What is known already, and what each other judge sees in `portions`.
+fn complete(
+    judges: &[&Judge],
+    known: Vec<Option<Sample>>,
+    expected: usize,
+    portions: impl Iterator<Item = Result<Vec<Pixels>, Failure>>,
+) -> Result<Measured, Failure> {
+    let mut samples = Vec::with_capacity(known.len());
+    let mut open = Vec::new();
+    for (at, (judge, known)) in judges.iter().zip(known).enumerate() {
+        if known.is_none() {
+            open.push((at, judge));
+        }
+        samples.push(known.unwrap_or_else(|| Sample::new(judge, expected)));
+    }
+    for portion in portions {
+        let images = portion?;
+        for (at, judge) in &open {
+            samples[*at].add(&judge.features(&images)?);
+        }
+    }
+    if samples.iter().any(|sample| sample.count() == 0) {
+        return Err(super::nothing_usable());
+    }
+    Ok(Measured { samples })
 }
 
 /// By which features a score is measured: those that were asked for, else those that it was published

@@ -1,11 +1,14 @@
 //! Scores between two sets of images: which ones, by which network, and how they are told.
 
 mod cache;
+mod classes;
+mod factors;
 mod image_set;
 mod judges;
 mod likelihood;
 mod pairs;
 mod progress;
+mod spectrum;
 mod table;
 mod weights;
 
@@ -13,18 +16,22 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use trompe::Pixels;
 use trompe_metrics::{
-    InceptionTap, Protocol, SLICED_WASSERSTEIN_IMAGES, SetMetric, sliced_wasserstein_interval,
+    InceptionTap, Protocol, Provenance, SLICED_WASSERSTEIN_IMAGES, SetMetric,
+    sliced_wasserstein_interval,
 };
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 
+pub(crate) use classes::{class_of, shared_classes, within_classes, within_classes_of};
+pub(crate) use factors::{USUALLY_ENCODED, factor_scores};
 pub(crate) use image_set::{Canvas, ImageSet};
 pub(crate) use judges::{Judges, Measured, usual};
 pub(crate) use likelihood::Likelihood;
 pub(crate) use pairs::{Pairs, lpips};
 pub(crate) use progress::Progress;
-pub(crate) use table::{TableArguments, tell};
+pub(crate) use spectrum::{power_of, spectrum_score};
+pub(crate) use table::{TableArguments, rows, short, tell};
 pub(crate) use weights::{Shelf, WeightArguments, weight_folder};
 
 /// The scores that can be measured.
@@ -64,6 +71,12 @@ pub(crate) enum ScoreName {
     Density,
     /// Share of real images with a generated one beside them
     Coverage,
+    /// Mean of the Fréchet distances within each class; both sets need labels; lower is better
+    #[value(aliases = ["intra_fid", "intra-frechet"])]
+    IntraFid,
+    /// Difference of the radial power spectra, in dB; blurred images lack fine details; lower is better
+    #[value(alias = "power-spectrum")]
+    Spectrum,
     /// Sliced Wasserstein distance of details of each size; lower is better
     #[value(alias = "sliced-wasserstein")]
     Swd,
@@ -73,6 +86,19 @@ pub(crate) enum ScoreName {
     /// Share of generated images that are nearer to images of training than to held-out ones; 0.5 is
     /// natural
     Memorisation,
+    /// Mutual information gap: how much more the best entry of the latent knows of each factor than the
+    /// second best; for sets with known factors; higher is better
+    Mig,
+    /// Separated attribute predictability: the same for the accuracy of predictions
+    Sap,
+    /// Disentanglement, completeness and informativeness of the latent; takes minutes
+    Dci,
+    /// Whether the entry that varies least tells which factor is fixed
+    #[value(alias = "factor_vae")]
+    FactorVae,
+    /// Whether differences of latents tell which factor images share
+    #[value(alias = "beta_vae")]
+    BetaVae,
 }
 
 impl ScoreName {
@@ -92,7 +118,21 @@ impl ScoreName {
 
     /// Whether it takes an encoder.
     pub(crate) fn is_for_autoencoders(self) -> bool {
-        self.is_of_likelihood() || Self::OF_PAIRS.contains(&self)
+        self.is_of_likelihood() || self.is_of_factors() || Self::OF_PAIRS.contains(&self)
+    }
+
+    /// Whether it takes a model, and not just images.
+    pub(crate) fn is_of_model(self) -> bool {
+        let is_of_latents = matches!(self, Self::Memorisation | Self::Ppl);
+        self.is_of_likelihood() || self.is_of_factors() || is_of_latents
+    }
+
+    /// Whether it takes images whose factors are known.
+    pub(crate) fn is_of_factors(self) -> bool {
+        matches!(
+            self,
+            Self::Mig | Self::Sap | Self::Dci | Self::FactorVae | Self::BetaVae
+        )
     }
 
     /// Whether it says how probable images are.
@@ -102,7 +142,7 @@ impl ScoreName {
 
     /// Whether it follows from features of two sets.
     pub(crate) fn is_of_features(self) -> bool {
-        self.metric().is_some() || self == Self::InceptionScore
+        self.metric().is_some() || matches!(self, Self::InceptionScore | Self::IntraFid)
     }
 
     /// What computes it from features; none for the Inception Score, which looks at one set.
@@ -119,9 +159,16 @@ impl ScoreName {
             | Self::MsSsim
             | Self::Lpips
             | Self::InceptionScore
+            | Self::IntraFid
+            | Self::Spectrum
             | Self::Swd
             | Self::Ppl
-            | Self::Memorisation => None,
+            | Self::Memorisation
+            | Self::Mig
+            | Self::Sap
+            | Self::Dci
+            | Self::FactorVae
+            | Self::BetaVae => None,
         }
     }
 
@@ -131,12 +178,13 @@ impl ScoreName {
         match name {
             "fid" | "frechet" => matches!(self, Self::Fid | Self::Frechet),
             "kid" | "kernel" => matches!(self, Self::Kid | Self::Kernel),
+            "intra_fid" | "intra_frechet" => self == Self::IntraFid,
             name => self.key() == name,
         }
     }
 
     /// Its name in a table and in JSON.
-    fn key(self) -> String {
+    pub(crate) fn key(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().replace('-', "_"))
     }
@@ -263,6 +311,13 @@ pub(crate) fn nothing_usable() -> Failure {
 /// A score as JSON, under its name.
 fn entry(name: &str, score: &trompe_metrics::Score) -> (String, Value) {
     (name.to_owned(), json!(score))
+}
+
+/// Adds to a score how its features came about.
+pub(crate) fn describe(score: &mut Value, about: &Provenance) {
+    if let (Value::Object(score), Value::Object(about)) = (score, json!(about)) {
+        score.extend(about);
+    }
 }
 
 /// Warns about each score that should not be trusted.

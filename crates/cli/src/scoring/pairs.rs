@@ -89,11 +89,7 @@ impl Pairs {
             match (score, &self.lpips) {
                 (ScoreName::Psnr, _) => told["unit"] = "dB".into(),
                 (ScoreName::Lpips, Some(lpips)) => {
-                    if let (Value::Object(told), Value::Object(about)) =
-                        (&mut told, json!(lpips.provenance()))
-                    {
-                        told.extend(about);
-                    }
+                    super::describe(&mut told, lpips.provenance());
                 }
                 _ => {}
             }

@@ -53,20 +53,44 @@ pub(crate) fn tell(
     scores: &Map<String, Value>,
     console: &Console,
 ) -> Result<(), Failure> {
+    let rows = rows(scores);
+    console.data(columns(&rows))?;
+    arguments.write(title, &rows, console)
+}
+
+/// A row for each score and each of its parts, under a row that names the columns.
+pub(crate) fn rows(scores: &Map<String, Value>) -> Vec<Vec<String>> {
     let mut rows = vec![HEADER.map(str::to_owned).to_vec()];
-    rows.extend(scores.iter().map(|(name, score)| row(name, score)));
+    for (name, score) in scores {
+        rows.push(row(name, score));
+        let parts = score["parts"].as_array().into_iter().flatten();
+        rows.extend(
+            parts.map(|part| row(&format!("· {}", part["name"].as_str().unwrap_or("")), part)),
+        );
+    }
     // A column that nothing stands in tells nothing.
     for column in (2..HEADER.len()).rev() {
         if rows[1..].iter().all(|row| row[column] == "–") {
             rows.iter_mut().for_each(|row| drop(row.remove(column)));
         }
     }
-    console.data(columns(&rows))?;
-    if let Some(Table { path, write }) = &arguments.table {
-        write_atomically(path, |file| file.write_all(write(title, &rows).as_bytes()))?;
-        console.say(format_args!("wrote `{}`", path.display()));
+    rows
+}
+
+impl TableArguments {
+    /// Writes rows, the first of which names the columns, where a table was asked for.
+    pub(crate) fn write(
+        &self,
+        title: &str,
+        rows: &[Vec<String>],
+        console: &Console,
+    ) -> Result<(), Failure> {
+        if let Some(Table { path, write }) = &self.table {
+            write_atomically(path, |file| file.write_all(write(title, rows).as_bytes()))?;
+            console.say(format_args!("wrote `{}`", path.display()));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn row(name: &str, score: &Value) -> Vec<String> {
@@ -103,7 +127,7 @@ fn row(name: &str, score: &Value) -> Vec<String> {
 }
 
 /// Four significant digits: more than any sample here carries.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let digits = match value.abs() {
         size if size < 1e-4 && size > 0.0 => return format!("{value:.3e}"),
         size if size >= 1000.0 => 0,

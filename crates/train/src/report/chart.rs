@@ -16,13 +16,15 @@ const BOTTOM: f64 = 28.0;
 
 /// Several curves over the same places.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Chart {
+pub struct Chart {
     /// What the curves are.
-    pub(crate) title: String,
-    /// Images seen.
-    pub(crate) x: Vec<f64>,
+    pub title: String,
+    /// What the places count: images, or waves.
+    pub unit: &'static str,
+    /// The places, rising.
+    pub x: Vec<f64>,
     /// Name and values of each curve, one value for each place; not a number where there is none.
-    pub(crate) curves: Vec<(String, Vec<f64>)>,
+    pub curves: Vec<(String, Vec<f64>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,10 @@ impl Chart {
         }
         let has_log = least > 0.0 && most > 2.0 * least;
 
-        let mut html = String::from("<figure class=\"chart\"><figcaption><h3>");
+        let mut html = format!(
+            "<figure class=\"chart\" data-unit=\"{}\"><figcaption><h3>",
+            self.unit
+        );
         html.push_str(&escape(&self.title));
         html.push_str("</h3><ul class=\"legend\">");
         for (place, (name, values)) in chart.curves.iter().enumerate() {
@@ -78,6 +83,7 @@ impl Chart {
         let shorten = |values: &[f64]| values.chunks(group).map(mean_of_finite).collect();
         Chart {
             title: self.title.clone(),
+            unit: self.unit,
             x: shorten(&self.x),
             curves: self
                 .curves
@@ -220,6 +226,7 @@ mod tests {
     fn chart(x: &[f64], y: &[f64]) -> Chart {
         Chart {
             title: "t".into(),
+            unit: "images",
             x: x.to_vec(),
             curves: vec![("a".into(), y.to_vec())],
         }

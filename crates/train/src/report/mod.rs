@@ -1,10 +1,15 @@
 //! `report.html`: a run on one page that needs nothing else, neither a network nor the run.
 
 mod chart;
+mod document;
 mod film;
 mod page;
+mod plane;
 mod text;
 
+pub use chart::Chart;
+pub use document::Document;
+pub use plane::{Plane, PlanePoint};
 pub use text::{duration, label};
 
 use std::fs;

@@ -60,7 +60,7 @@ for (const chart of document.querySelectorAll(".chart")) {
       const line = left + (x[nearest] - first) / (last - first) * (right - left);
       cursor.setAttribute("d", `M${line} 10V${height - 28}`);
       numbers.forEach((number, place) => { number.textContent = short(curves[place][nearest]); });
-      title.textContent = `${name} at ${Math.round(x[nearest]).toLocaleString("en")} images`;
+      title.textContent = `${name} at ${Math.round(x[nearest]).toLocaleString("en")} ${chart.dataset.unit}`;
     });
     svg.addEventListener("pointerleave", () => {
       cursor.removeAttribute("d");

@@ -17,18 +17,27 @@ const CHARTS: &[(&str, &[&str])] = &[
     ("How real the discriminator finds them", &["real", "fake"]),
 ];
 
-/// The whole page.
-pub(super) fn render(story: &Story) -> String {
-    let mut page = format!(
+/// A page around its content; the last line says what it was made from.
+pub(super) fn shell(title: &str, body: &str, source: &str) -> String {
+    format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\">\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
          img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\
-         <title>{} · Trompe</title><style>{}</style></head><body><main>",
-        escape(&story.name),
+         <title>{} · Trompe</title><style>{}</style></head><body><main>{body}<footer>Made by Trompe {} \
+         from {}. This page needs no network.</footer></main><script>{}</script></body></html>\n",
+        escape(title),
         include_str!("page.css"),
-    );
+        env!("CARGO_PKG_VERSION"),
+        escape(source),
+        include_str!("page.js"),
+    )
+}
+
+/// The whole page.
+pub(super) fn render(story: &Story) -> String {
+    let mut body = String::new();
     for section in [
         head(story),
         facts(story),
@@ -39,17 +48,10 @@ pub(super) fn render(story: &Story) -> String {
         next(story),
         settings(story),
     ] {
-        page.push_str(&section);
-        page.push('\n');
+        body.push_str(&section);
+        body.push('\n');
     }
-    let _ = writeln!(
-        page,
-        "<footer>Made by Trompe {} from the run's journal. \
-         This page needs no network.</footer></main><script>{}</script></body></html>",
-        env!("CARGO_PKG_VERSION"),
-        include_str!("page.js"),
-    );
-    page
+    shell(&story.name, &body, "the run's journal")
 }
 
 fn head(story: &Story) -> String {
@@ -218,6 +220,7 @@ fn curves(story: &Story) -> String {
     };
     let losses = CHARTS.iter().enumerate().map(|(place, (title, _))| Chart {
         title: (*title).into(),
+        unit: "images",
         x: images.clone(),
         curves: names
             .iter()
@@ -235,6 +238,7 @@ fn curves(story: &Story) -> String {
     scored.dedup();
     let scores = scored.iter().map(|name| Chart {
         title: format!("Score: {}", label(name)),
+        unit: "images",
         x: evaluations.iter().map(|e| e.images as f64).collect(),
         curves: vec![(
             label(name),
@@ -246,6 +250,7 @@ fn curves(story: &Story) -> String {
     });
     let speed = Chart {
         title: "Speed".into(),
+        unit: "images",
         x: images.clone(),
         curves: vec![(
             "images per second".into(),

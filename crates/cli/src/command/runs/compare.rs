@@ -5,11 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use trompe_train::{RunDir, TrainError};
+use trompe_train::{RunDir, TrainError, label};
 
 use super::summary::Summary;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::scoring::{TableArguments, short};
 use crate::table::columns;
 
 /// A recipe as dotted keys and their values.
@@ -22,7 +23,11 @@ struct Comparison<'a> {
     differences: BTreeMap<&'a str, Vec<Option<&'a serde_json::Value>>>,
 }
 
-pub(super) fn run(paths: &[PathBuf], console: &Console) -> Result<(), Failure> {
+pub(super) fn run(
+    paths: &[PathBuf],
+    table: &TableArguments,
+    console: &Console,
+) -> Result<(), Failure> {
     let mut summaries = Vec::new();
     let mut recipes = Vec::new();
     for path in paths {
@@ -47,11 +52,34 @@ pub(super) fn run(paths: &[PathBuf], console: &Console) -> Result<(), Failure> {
         };
         rows.push(row(key, values.iter().map(text)));
     }
+    table.write("Runs side by side", &scored(&summaries), console)?;
     console.object(&Comparison {
         runs: &summaries,
         differences,
     })?;
     console.data(columns(&rows))
+}
+
+/// A row for each run, with a column for each score that any of them has.
+fn scored(summaries: &[Summary]) -> Vec<Vec<String>> {
+    let names: BTreeSet<&String> = summaries.iter().flat_map(|s| s.scores.keys()).collect();
+    let head = ["run", "state", "images", "time"].map(str::to_owned);
+    let head = head.into_iter().chain(names.iter().map(|name| label(name)));
+    let mut rows = vec![head.collect::<Vec<_>>()];
+    for summary in summaries {
+        let facts = [
+            summary.run.display().to_string(),
+            summary.state.to_string(),
+            summary.images.to_string(),
+            summary.time(),
+        ];
+        let score = |name: &&String| match summary.scores.get(*name) {
+            Some(score) => short(score.value),
+            None => "–".to_owned(),
+        };
+        rows.push(facts.into_iter().chain(names.iter().map(score)).collect());
+    }
+    rows
 }
 
 fn row(name: &str, values: impl Iterator<Item = String>) -> Vec<String> {

@@ -11,6 +11,7 @@ use trompe_train::{RunDir, write_report};
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::scoring::TableArguments;
 use crate::table::columns;
 use summary::Summary;
 
@@ -20,7 +21,7 @@ use summary::Summary;
 Examples:
   trompe runs list
   trompe runs show runs/0001-vae-digits
-  trompe runs compare runs/0001-vae-digits runs/0002-vae-digits
+  trompe runs compare runs/0001-vae-digits runs/0002-vae-digits --table scores.html
   trompe runs report runs/0001-vae-digits")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -45,6 +46,8 @@ enum Action {
         /// Directories of runs
         #[arg(required = true, num_args = 2..)]
         runs: Vec<PathBuf>,
+        #[command(flatten)]
+        table: TableArguments,
     },
     /// Write the run's report.html anew, and print where it is
     Report {
@@ -57,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     match &arguments.action {
         Action::List { directory } => list(directory, console),
         Action::Show { run } => show(run, console),
-        Action::Compare { runs } => compare::run(runs, console),
+        Action::Compare { runs, table } => compare::run(runs, table, console),
         Action::Report { run } => report(run, console),
     }
 }

@@ -1,10 +1,15 @@
 //! `trompe evaluate`: scores of a model.
 
+mod report;
+
+use std::path::PathBuf;
+
 use clap::Args;
+use report::Pictures;
 use serde_json::{Map, Value, json};
 use trompe::{ImageSpec, Session, slerp};
 use trompe_data::{Selection, Split};
-use trompe_metrics::{Features, PATH_STEP, Sample, memorisation, path_length};
+use trompe_metrics::{Features, Moments, PATH_STEP, Sample, memorisation, path_length};
 use trompe_models::Model;
 use trompe_random::Stream;
 
@@ -13,7 +18,8 @@ use crate::failure::{Exit, Failure};
 use crate::model::ModelArguments;
 use crate::scoring::{
     self, FeatureArguments, ImageSet, Judges, Likelihood, Measured, Pairs, Progress, ScoreName,
-    Shelf, TableArguments,
+    Shelf, TableArguments, USUALLY_ENCODED, class_of, factor_scores, shared_classes,
+    within_classes,
 };
 use crate::source::{Group, Images, SourceArguments, tell_defects};
 
@@ -27,7 +33,8 @@ use crate::source::{Group, Images, SourceArguments, tell_defects};
                   Examples:\n  \
                   trompe evaluate runs/0001-vae-digits\n  \
                   trompe evaluate runs/0002-dcgan-photos --json --metrics frechet,precision,recall\n  \
-                  trompe evaluate model.safetensors --data photos.zip --split all --table scores.md"
+                  trompe evaluate model.safetensors --data photos.zip --split all --table scores.md\n  \
+                  trompe evaluate runs/0002-dcgan-photos --report evaluation.html"
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -48,6 +55,18 @@ pub(crate) struct Arguments {
     draws: u32,
     #[command(flatten)]
     table: TableArguments,
+    /// Also write a page (.html): scores, samples beside their nearest neighbours, precision and recall,
+    /// and the scores of the training
+    #[arg(long, value_name = "FILE.html", value_parser = page)]
+    report: Option<PathBuf>,
+}
+
+fn page(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().is_some_and(|ending| ending == "html") {
+        true => Ok(path),
+        false => Err("end it in `.html`".to_owned()),
+    }
 }
 
 /// Images in memory at a time; scores do not depend on it.
@@ -62,20 +81,35 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     let data = arguments.data.as_deref();
     let mut scores = Map::new();
     let mut source = None;
-    if metrics.iter().any(|metric| metric.is_for_autoencoders()) {
+    let mut pictures = Pictures::default();
+    if metrics.iter().any(|metric| metric.is_of_factors()) {
+        let most = Some(USUALLY_ENCODED);
+        let images = arguments
+            .images
+            .open_split(data, &session, most, Split::All)?;
+        source = Some(images.prepared().source().locator().to_owned());
+        let found = factor_scores(&session, &images, &metrics, AT_A_TIME, console)?;
+        scores.extend(found);
+    }
+    let is_of_images =
+        |metric: &&ScoreName| metric.is_for_autoencoders() && !metric.is_of_factors();
+    if metrics.iter().any(|metric| is_of_images(&metric)) {
         let images = arguments.images.open(data, &session, None)?;
         source = Some(images.prepared().source().locator().to_owned());
         let found = score_autoencoder(arguments, &metrics, &session, &images, &mut shelf, console)?;
         scores.extend(found);
     }
-    if metrics.iter().any(|metric| !metric.is_for_autoencoders()) {
+    let is_generated = metrics.iter().any(|metric| !metric.is_for_autoencoders());
+    if is_generated || arguments.report.is_some() {
         let most = Some(USUALLY_GENERATED);
         let images = arguments
             .images
             .open_split(data, &session, most, Split::Train)?;
         source = Some(images.prepared().source().locator().to_owned());
-        let found = score_generated(arguments, &metrics, &session, &images, &mut shelf, console)?;
+        let (found, shown) =
+            score_generated(arguments, &metrics, &session, &images, &mut shelf, console)?;
         scores.extend(found);
+        pictures = shown;
     }
     let source = source.unwrap_or_default();
     scoring::tell(
@@ -94,6 +128,10 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         );
     }
     scoring::warn(&scores, console);
+    if let Some(path) = &arguments.report {
+        let model = arguments.model.path();
+        report::write(path, model, &source, &scores, &pictures, console)?;
+    }
     console.object(&json!({
         "scores": Value::Object(scores),
         "source": source,
@@ -112,6 +150,14 @@ fn metrics(
         let own = [ScoreName::NegativeElbo, ScoreName::Psnr, ScoreName::Ssim];
         let own = own.into_iter().filter(|_| is_autoencoder);
         return Ok(own.chain(scoring::usual(shelf)).collect());
+    }
+    if arguments.metrics.contains(&ScoreName::IntraFid) && session.classes().is_empty() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "this model makes no images of a class that is asked for",
+            "train one with `condition = \"class\"`, or write images into a folder for each class and compare them: `trompe compare PHOTOS \
+             GENERATED --metrics intra-fid`",
+        ));
     }
     if !is_autoencoder
         && arguments
@@ -169,7 +215,7 @@ fn score_generated(
     images: &Images,
     shelf: &mut Shelf,
     console: &Console,
-) -> Result<Map<String, Value>, Failure> {
+) -> Result<(Map<String, Value>, Pictures), Failure> {
     let (selection, number) = images.selection();
     let set =
         |selection, most| ImageSet::of(images.prepared().clone(), selection, most, images.alpha());
@@ -186,19 +232,28 @@ fn score_generated(
         })
     };
     let mut seen_by_judges = metrics.to_vec();
-    if metrics.contains(&ScoreName::Memorisation) && !metrics.iter().any(|m| m.is_of_features()) {
-        // Memorisation is measured on features that a judge sees anyway.
+    let takes_features = metrics.contains(&ScoreName::Memorisation) || arguments.report.is_some();
+    if takes_features && !metrics.iter().any(|m| m.is_of_features()) {
+        // Memorisation and the report rest on features that a judge sees anyway.
         seen_by_judges.push(ScoreName::Coverage);
     }
     let read = || reference.portions(console);
     let device = session.device();
     let judges = Judges::open(&seen_by_judges, &arguments.features, shelf, device, read)?;
     let mut scores = Map::new();
+    let mut pictures = Pictures::default();
     if !judges.is_empty() {
         let real = judges.measure_set(&reference, reference.portions(console), console)?;
         let generated = judges.measure(reference.len(), generate())?;
         scores = judges.scores(&real, &generated)?;
         scores.retain(|name, _| metrics.iter().any(|metric| metric.is_named(name)));
+        if metrics.contains(&ScoreName::IntraFid) {
+            let found = score_classes(&judges, session, &reference, console)?;
+            scores.extend([found]);
+        }
+        if arguments.report.is_some() {
+            pictures = Pictures::gather(session, &judges, &reference, &real, &generated, console)?;
+        }
         if metrics.contains(&ScoreName::Memorisation) {
             let held_out = Selection::new(images.prepared().source().as_ref(), Split::HeldOut)?;
             let held_out = set(&held_out, None);
@@ -208,6 +263,11 @@ fn score_generated(
                 memorised(&generated, &real, &unseen)?,
             );
         }
+    }
+    if metrics.contains(&ScoreName::Spectrum) {
+        let real = scoring::power_of(reference.portions(console))?;
+        let score = scoring::spectrum_score(&real, &scoring::power_of(generate())?)?;
+        scores.insert("spectrum".to_owned(), score);
     }
     if metrics.contains(&ScoreName::Swd) {
         let real = scoring::first_images(reference.portions(console))?;
@@ -226,7 +286,32 @@ fn score_generated(
             walk(session, shelf, reference.len(), console)?,
         );
     }
-    Ok(scores)
+    Ok((scores, pictures))
+}
+
+/// The images of each class against as many that were asked for by that class.
+fn score_classes(
+    judges: &Judges,
+    session: &Session,
+    reference: &ImageSet,
+    console: &Console,
+) -> Result<(String, Value), Failure> {
+    let known = session.classes();
+    let names = shared_classes(reference.locator(), reference.classes(), "the model", known)?;
+    within_classes(judges, &names, |judge, class| {
+        let real = class_of(reference, class)?;
+        let of_real = judges.moments_of(judge, &real, real.portions(console), console)?;
+        let place = known.iter().position(|name| name == class);
+        let class: Vec<u32> = place.map(|place| place as u32).into_iter().collect();
+        let given = session.given(&class)?;
+        let mut of_generated = Moments::new(judge.dimensions());
+        for first in (0..real.len()).step_by(AT_A_TIME) {
+            let last = real.len().min(first + AT_A_TIME);
+            let seeds: Vec<u64> = (first as u64..last as u64).collect();
+            of_generated.add(&judge.features(&given.generate(&seeds)?)?);
+        }
+        Ok([of_real, of_generated])
+    })
 }
 
 /// Steps of the walk, at most: the published number is 100,000, for one more digit.
@@ -281,9 +366,7 @@ fn walk(
     if steps < 500 {
         score["warning"] = scoring::few(steps, 500).into();
     }
-    if let (Value::Object(score), Value::Object(about)) = (&mut score, json!(lpips.provenance())) {
-        score.extend(about);
-    }
+    scoring::describe(&mut score, lpips.provenance());
     Ok(score)
 }
 
@@ -316,11 +399,8 @@ fn memorised(
     if fewest < 100 {
         score["warning"] = scoring::few(fewest, 100).into();
     }
-    if let (Value::Object(score), Some(Value::Object(about))) = (
-        &mut score,
-        generated.sample().map(|sample| json!(sample.provenance())),
-    ) {
-        score.extend(about);
+    if let Some(sample) = generated.sample() {
+        scoring::describe(&mut score, sample.provenance());
     }
     Ok(score)
 }
