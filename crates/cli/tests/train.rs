@@ -298,3 +298,21 @@ fn a_training_beyond_the_limit_of_its_process_is_refused_with_exit_6() {
     assert!(told.contains("--batch"), "{told}");
     assert!(!run.exists());
 }
+
+#[test]
+fn several_devices_are_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    for (run, flags) in [
+        ("workers", ["--workers", "2"]),
+        ("devices", ["--device", "cpu,cpu"]),
+    ] {
+        let flags = [&flags[..], &["--steps", "6", "--run", run]].concat();
+        let output = short(folder.path(), &flags);
+        assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    }
+    let weights = |run: &str| {
+        let snapshot = folder.path().join(run).join("snapshots/latest.safetensors");
+        fs::read(snapshot).unwrap()
+    };
+    assert!(weights("workers") == weights("devices"));
+}

@@ -53,8 +53,8 @@ fn train(case: Case, path: &Path, workers: usize, stop_after: usize) -> Outcome 
         stop.store(reports >= stop_after, Ordering::Relaxed);
         Ok(())
     };
-    let device = Device::flex();
-    fit_with_workers(resolved, &run, &device, &mut observer, &stop, workers).unwrap()
+    let devices = [Device::flex()];
+    fit_with_workers(resolved, &run, &devices, &mut observer, &stop, workers).unwrap()
 }
 
 fn weights(path: &Path) -> BTreeMap<String, TensorData> {

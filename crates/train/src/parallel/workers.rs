@@ -6,15 +6,19 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use trompe_ops::{Collective, RankLost};
 
-/// [`crate::fit()`] by several threads that share every batch. The result is that of one thread up
-/// to rounding, and the same bits again for the same number of workers.
+/// [`crate::fit()`] by several threads that share every batch, each on the next of `devices` in
+/// turn. The result is that of one thread up to rounding, and the same bits again for the same
+/// number of workers on the same kind of device. What is summed goes through the machine's memory.
 ///
 /// # Errors
 /// As [`crate::fit()`]; the first worker's own error where it has one.
+///
+/// # Panics
+/// Without a device.
 pub fn fit_with_workers(
     resolved: Resolved,
     run: &RunDir,
-    device: &Device,
+    devices: &[Device],
     observer: &mut dyn Observer,
     stop: &AtomicBool,
     workers: usize,
@@ -25,6 +29,7 @@ pub fn fit_with_workers(
         let others: Vec<_> = team
             .map(|worker| {
                 let resolved = resolved.clone();
+                let device = &devices[worker.rank % devices.len()];
                 scope.spawn(move || {
                     let leaving = Leaving(Arc::clone(&worker));
                     let mut silent = |_: &crate::Event| Ok(());
@@ -41,6 +46,7 @@ pub fn fit_with_workers(
                 })
             })
             .collect();
+        let device = &devices[0];
         let outcome = match first {
             None => crate::fit(resolved.clone(), run, device, observer, stop),
             Some(worker) => {

@@ -76,9 +76,15 @@ pub(crate) struct Arguments {
     /// Where all randomness begins
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Device to train on: auto, cpu, cuda:0, vulkan, metal, rocm
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    device: DeviceName,
+    /// Device to train on: auto, cpu, cuda:0, vulkan, metal, rocm; several, as in cuda:0,cuda:1,
+    /// share every batch
+    #[arg(
+        long = "device",
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "auto"
+    )]
+    devices: Vec<DeviceName>,
     /// What happens to images of another shape: center, random, pad, letterbox, none
     #[arg(long, value_name = "MODE")]
     crop: Option<String>,
@@ -133,7 +139,11 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     if arguments.list {
         return list(console);
     }
-    let ranks = Ranks::join(arguments.mpi, arguments.workers)?;
+    let workers = match (arguments.workers, arguments.devices.len()) {
+        (1, devices) => devices,
+        (workers, _) => workers,
+    };
+    let ranks = Ranks::join(arguments.mpi, workers)?;
     let result = match ranks.is_first() {
         true => train(arguments, &ranks, console),
         false => train(arguments, &ranks, &console.silenced()),
@@ -142,7 +152,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
 }
 
 fn train(arguments: &Arguments, ranks: &Ranks, console: &Console) -> Result<(), Failure> {
-    let device = arguments.device.open()?;
+    let device = arguments.devices[0].open()?;
     let existing = arguments.existing_run()?;
     let builder = arguments.builder(existing.as_ref(), console)?;
     let resolved = match arguments.batch {
@@ -186,7 +196,8 @@ fn lead(
     stop: &AtomicBool,
     console: &Console,
 ) -> Result<(), Failure> {
-    let device = arguments.device.open()?;
+    let devices = arguments.devices.iter().map(|device| device.open());
+    let devices = devices.collect::<Result<Vec<_>, _>>()?;
     let recipe = resolved.recipe.clone();
     let run = match (existing, &arguments.run) {
         (Some(run), _) => run,
@@ -210,7 +221,7 @@ fn lead(
     if let Some(warning) = cut {
         observers.event(&Event::Warning(warning))?;
     }
-    let outcome = ranks.fit(resolved, &run, &device, &mut observers, stop)?;
+    let outcome = ranks.fit(resolved, &run, &devices, &mut observers, stop)?;
     drop(observers);
     match outcome {
         Outcome::Done(done) => tell_done(&done, &recipe, &run, console),

@@ -93,14 +93,14 @@ impl Ranks {
         &self,
         resolved: Resolved,
         run: &RunDir,
-        device: &Device,
+        devices: &[Device],
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Outcome, TrainError> {
         if self.workers > 1 {
-            return fit_with_workers(resolved, run, device, observer, stop, self.workers);
+            return fit_with_workers(resolved, run, devices, observer, stop, self.workers);
         }
-        fit_together(resolved, run, device, observer, stop, self.processes())
+        fit_together(resolved, run, &devices[0], observer, stop, self.processes())
     }
 
     /// Ends together: where one process failed alone, the others would wait for it.
