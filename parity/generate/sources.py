@@ -144,6 +144,8 @@ table("hugging-face/data/train-00001-of-00002.parquet", range(5, 9), noted, hugg
 table("hugging-face/data/test-00000-of-00001.parquet", range(9, 12), noted, hugging_face, compression="none",
       data_page_version="2.0")
 plain = pa.schema([("img", pa.binary()), ("label", pa.int32())])
+table("bomb.parquet", range(1), plain, lambda images: {"img": [bytes(300 << 20)], "label": [0]}, compression="zstd",
+      compression_level=19, use_dictionary=False, write_statistics=False)
 table("plain.parquet", range(12), plain,
       lambda images: {"img": [png(image) if image != 5 else None for image in images],
                       "label": [image % 3 for image in images]})

@@ -267,6 +267,15 @@ fn cut_and_damaged_archives_never_yield_wrong_pixels_by_being_cut() {
     }
 }
 
+#[test]
+fn a_table_that_would_unpack_to_hundreds_of_megabytes_is_refused() {
+    let error = open(&fixture("bomb.parquet"), &OpenOptions::default()).err();
+    assert!(
+        matches!(&error, Some(DataError::Malformed { reason, .. }) if reason.contains("unpack")),
+        "{error:?}"
+    );
+}
+
 /// Random damage to every kind of file: any outcome is fine, except panic, endless work or memory
 /// without bound.
 #[test]

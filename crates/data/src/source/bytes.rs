@@ -5,6 +5,19 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cache_folder;
+
+/// A nameless temporary file, which disappears with the process: in the folder of downloads where
+/// that can be, for the system's own may lie in memory.
+pub(crate) fn temporary_file() -> io::Result<File> {
+    let in_cache = || {
+        let folder = cache_folder().ok()?;
+        std::fs::create_dir_all(&folder).ok()?;
+        tempfile::tempfile_in(folder).ok()
+    };
+    in_cache().map_or_else(tempfile::tempfile, Ok)
+}
+
 /// A stretch of a file, read by place: no thread moves another's position.
 #[derive(Clone, Debug)]
 pub(crate) struct Bytes {
@@ -36,7 +49,7 @@ impl Bytes {
     /// # Errors
     /// Those of the reader and of the disk, and when there are more than `most` bytes.
     pub(crate) fn spool(reader: impl Read, most: u64) -> io::Result<Self> {
-        let mut file = tempfile::tempfile()?;
+        let mut file = temporary_file()?;
         let len = io::copy(&mut reader.take(most.saturating_add(1)), &mut file)?;
         if len > most {
             return Err(invalid(format!(

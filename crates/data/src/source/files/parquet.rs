@@ -2,8 +2,12 @@
 //!
 //! A row holds one image: a group of its file's `bytes` and its `path`, or the bytes alone; labels
 //! are whole numbers in another column, and what they mean stands in the table's metadata
-//! (`datasets`, features `Image` and `ClassLabel`). Rows lie compressed in pages of many; on
-//! opening, the images are unpacked into a temporary file, so that each can be read by itself.
+//! (`datasets`, features `Image` and `ClassLabel`). Rows lie compressed in pages of many, and one row
+//! cannot be had without unpacking its page: on opening, the images are therefore unpacked into a
+//! temporary file, so that each can be read by itself, in any order. Reading from the table instead
+//! would unpack a page of a hundred images, or a thousand, for each one of them.
+
+mod pages;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -17,10 +21,11 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use serde_json::Value;
 
+use self::pages::Pages;
 use super::{Files, printable};
 use crate::DataError;
 use crate::source::Defect;
-use crate::source::bytes::{Bytes, invalid};
+use crate::source::bytes::{Bytes, invalid, temporary_file};
 
 /// The images of one or more tables.
 pub(crate) struct Parquet {
@@ -119,7 +124,7 @@ struct Unpacked {
 impl Unpacked {
     fn new() -> io::Result<Self> {
         Ok(Self {
-            file: BufWriter::with_capacity(1 << 20, tempfile::tempfile()?),
+            file: BufWriter::with_capacity(1 << 20, temporary_file()?),
             len: 0,
             paths: Vec::new(),
             places: Vec::new(),
@@ -148,7 +153,7 @@ struct Columns {
 }
 
 fn read_table(path: &Path, unpacked: &mut Unpacked) -> io::Result<()> {
-    let table = SerializedFileReader::new(File::open(path)?).map_err(in_words)?;
+    let table = SerializedFileReader::new(Pages(File::open(path)?)).map_err(in_words)?;
     let columns = columns(&table)?;
     if unpacked.classes.is_empty() {
         unpacked.classes = columns.classes.clone();
@@ -199,7 +204,7 @@ fn read_table(path: &Path, unpacked: &mut Unpacked) -> io::Result<()> {
 }
 
 /// Finds the columns: by the features that the Hugging Face libraries note, else by usual names.
-fn columns(table: &SerializedFileReader<File>) -> io::Result<Columns> {
+fn columns(table: &SerializedFileReader<Pages>) -> io::Result<Columns> {
     let metadata = table.metadata().file_metadata();
     let notes = metadata.key_value_metadata().into_iter().flatten();
     let note = notes
