@@ -31,11 +31,12 @@ pub(crate) struct Parity {
 }
 
 /// Presets, each with the settings that make it small.
-const NETWORKS: [(&str, &[(&str, &str)]); 3] = [
+const NETWORKS: [(&str, &[(&str, &str)]); 4] = [
     (
         "vae",
         &[("model.vae.network", "{ conv = { widths = [32, 64] } }")],
     ),
+    ("fsq-vae", &[]),
     ("dcgan", &[]),
     ("r3gan", &[]),
 ];
@@ -120,7 +121,11 @@ fn results(
         .recipe;
     let device = device.clone().autodiff();
     let model = recipe.model.init(IMAGE, &Init::new(0, &device))?;
-    let latents = uniform::<2>("latents", [BATCH, recipe.model.latent()], &device);
+    let latents = uniform::<2>(
+        "latents",
+        [BATCH, recipe.model.latent(recipe.data.image)],
+        &device,
+    );
     let pictures = uniform::<4>("pictures", [BATCH, 3, 32, 32], &device);
     let mut pass = Pass::training();
     let (outputs, names) = match &model {
@@ -133,6 +138,14 @@ fn results(
                 decoded.flatten(0, 3),
             ];
             (outputs, vec!["mean", "log variance", "decoded"])
+        }
+        Model::Quantised(model) => {
+            let vectors = model.vectors(pictures);
+            let decoded = model.decode(latents);
+            (
+                vec![vectors.flatten(0, 1), decoded.flatten(0, 3)],
+                vec!["vectors", "decoded"],
+            )
         }
         Model::Gan(gan) => {
             let made = gan.generator.generate(latents, &mut pass);
@@ -164,6 +177,7 @@ fn results(
     };
     match &model {
         Model::Vae(vae) => visit_parameters(vae, &mut collect),
+        Model::Quantised(model) => visit_parameters(model, &mut collect),
         Model::Gan(gan) => visit_parameters(gan, &mut collect),
     }
     Ok(collect.results)

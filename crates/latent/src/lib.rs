@@ -16,6 +16,6 @@ mod traverse;
 
 pub use file::{NotLatents, TooManyLatents, from_numpy, to_npz};
 pub use interpolate::{Ends, path, slerp};
-pub use sample::sample;
+pub use sample::{sample, sample_uniform};
 pub use sensitivity::Sensitivity;
 pub use traverse::traverse;

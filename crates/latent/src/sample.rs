@@ -16,6 +16,13 @@ pub fn sample(seed: u64, entries: usize, temperature: f32) -> Vec<f32> {
     latent
 }
 
+/// The numbers in [0, 1) that choose the codes of `seed`, one for each place.
+pub fn sample_uniform(seed: u64, places: usize) -> Vec<f32> {
+    let mut numbers = vec![0.0; places];
+    Stream::new(seed, "codes").fill_uniform(&mut numbers);
+    numbers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

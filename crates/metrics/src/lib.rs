@@ -8,6 +8,7 @@
 //! [`frechet_between`], [`kernel_between`], [`precision_recall`] and their like. Scores of
 //! single images beside their originals need no network: [`psnr`], [`ssim`].
 
+mod codes;
 mod disentanglement;
 mod elbo;
 mod error;
@@ -36,6 +37,7 @@ mod seam;
 mod sliced_wasserstein;
 mod statistics;
 
+pub use codes::{NegativeElboOfCodes, negative_elbo_of_codes};
 pub use disentanglement::{
     BetaVaeScore, Dci, FactorCodes, FactorVaeScore, MutualInformationGap, Part, Points,
     SeparatedAttributes, TEST_POINTS, TRAINING_POINTS, beta_vae_score, classify, dci,

@@ -1,6 +1,8 @@
 //! The one sum of all model families.
 
-use crate::{Condition, Gan, GanConfig, ModelError, Vae, VaeConfig};
+use crate::{
+    Condition, Gan, GanConfig, ModelError, QuantisedVae, QuantisedVaeConfig, Vae, VaeConfig,
+};
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 use trompe_images::{ImageSpec, ValueRange};
@@ -12,6 +14,8 @@ use trompe_layers::{Boundary, Init};
 pub enum ModelConfig {
     /// A variational autoencoder.
     Vae(VaeConfig),
+    /// An autoencoder whose latent is a map of codes.
+    Quantised(QuantisedVaeConfig),
     /// A generative adversarial network.
     Gan(GanConfig),
 }
@@ -21,11 +25,22 @@ pub enum ModelConfig {
 pub enum Model {
     /// A variational autoencoder.
     Vae(Vae),
+    /// An autoencoder whose latent is a map of codes.
+    Quantised(QuantisedVae),
     /// A generative adversarial network.
     Gan(Gan),
 }
 
 impl ModelConfig {
+    /// Its name in a recipe: `vae`, `quantised` or `gan`.
+    pub fn family(&self) -> &'static str {
+        match self {
+            Self::Vae(_) => "vae",
+            Self::Quantised(_) => "quantised",
+            Self::Gan(_) => "gan",
+        }
+    }
+
     /// Builds the networks for images of the given kind.
     ///
     /// # Errors
@@ -33,14 +48,16 @@ impl ModelConfig {
     pub fn init(&self, image: ImageSpec, init: &Init) -> Result<Model, ModelError> {
         Ok(match self {
             Self::Vae(config) => Model::Vae(config.init(image, init)?),
+            Self::Quantised(config) => Model::Quantised(config.init(image, init)?),
             Self::Gan(config) => Model::Gan(config.init(image, init)?),
         })
     }
 
-    /// Entries of one latent.
-    pub fn latent(&self) -> usize {
+    /// Entries of the latent of an image.
+    pub fn latent(&self, image: ImageSpec) -> usize {
         match self {
             Self::Vae(config) => config.latent,
+            Self::Quantised(config) => config.latent(image),
             Self::Gan(config) => config.latent,
         }
     }
@@ -49,14 +66,14 @@ impl ModelConfig {
     pub fn classes(&self) -> usize {
         match self {
             Self::Vae(config) => config.condition.map_or(0, Condition::classes),
-            Self::Gan(_) => 0,
+            Self::Quantised(_) | Self::Gan(_) => 0,
         }
     }
 
     /// What lies beyond the edge of an image.
     pub fn boundary(&self) -> Boundary {
         match self {
-            Self::Vae(_) => Boundary::Zero,
+            Self::Vae(_) | Self::Quantised(_) => Boundary::Zero,
             Self::Gan(config) => config.boundary.to_boundary(),
         }
     }
@@ -65,6 +82,7 @@ impl ModelConfig {
     pub fn value_range(&self) -> ValueRange {
         match self {
             Self::Vae(config) => config.likelihood.value_range(),
+            Self::Quantised(config) => config.likelihood.value_range(),
             Self::Gan(_) => ValueRange::Signed,
         }
     }

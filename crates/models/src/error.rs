@@ -28,10 +28,10 @@ pub enum ModelError {
     },
     /// More halvings than the image has.
     #[error("{stages} stages halve an image of {image} to nothing")]
-    #[diagnostic(help(
-        "`model.vae.network.conv.widths` may have at most {most} entries for this size"
-    ))]
+    #[diagnostic(help("`{key}` may have at most {most} entries for this size"))]
     TooDeep {
+        /// Dotted key in the recipe.
+        key: &'static str,
         /// Stages asked for.
         stages: usize,
         /// The image.
@@ -72,6 +72,15 @@ pub enum ModelError {
         halvings: usize,
         /// `WIDTHxHEIGHT` of the nearest size that works.
         nearest: String,
+    },
+    /// Attention heads that do not divide the width.
+    #[error("{heads} attention heads cannot share a width of {width}")]
+    #[diagnostic(help("`model.quantised.prior.width` is a multiple of `heads`"))]
+    Heads {
+        /// Width of the transformer.
+        width: usize,
+        /// Heads asked for.
+        heads: usize,
     },
     /// A width that cannot be divided into groups.
     #[error("a width of {width} in `{key}` cannot be divided into groups")]

@@ -13,6 +13,7 @@ mod error;
 pub mod gan;
 pub mod judge;
 mod pixels;
+pub mod prior;
 pub mod vae;
 
 pub use config::{Model, ModelConfig};
@@ -24,5 +25,5 @@ pub use gan::{
 pub use pixels::{to_pixels, to_tensor};
 pub use vae::{
     Autoencoder, Condition, Examples, Likelihood, LogisticMixture, ObservationModel, Posterior,
-    SharedSigma, Sigma, Vae, VaeConfig, VaeNetwork,
+    QuantisedVae, QuantisedVaeConfig, SharedSigma, Sigma, Vae, VaeConfig, VaeNetwork,
 };

@@ -97,6 +97,15 @@ pub(crate) fn write(
             put("optimizer", moments);
             counts.insert("optimizer".to_owned(), count);
         }
+        Trainee::Quantised { model, course, .. } => {
+            put("model", to_tensors(model.as_ref()));
+            let optimizers = [("optimizer", &course.autoencoder), ("prior", &course.prior)];
+            for (name, optimizer) in optimizers {
+                let (count, moments) = optimizer.state();
+                put(name, moments);
+                counts.insert(name.to_owned(), count);
+            }
+        }
         Trainee::Gan {
             gan, average, game, ..
         } => {
@@ -192,6 +201,21 @@ fn load(
                 average: load_average(average, take("average"))?,
                 vae,
                 optimizer,
+                objective,
+            }
+        }
+        Trainee::Quantised {
+            model,
+            mut course,
+            objective,
+        } => {
+            let model = load_tensors(*model, take("model"))?;
+            let optimizer = &mut course.autoencoder;
+            optimizer.restore(&model, counts("optimizer"), take("optimizer"));
+            course.prior.restore(&model, counts("prior"), take("prior"));
+            Trainee::Quantised {
+                model: Box::new(model),
+                course,
                 objective,
             }
         }

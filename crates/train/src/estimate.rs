@@ -95,6 +95,7 @@ pub fn estimate(resolved: &Resolved, device: &Device) -> Result<Estimate, TrainE
     let steps = recipe.steps() as f64;
     let model = match Stepper::new(recipe, device)?.into_model() {
         Model::Vae(vae) => parameter_count(&vae),
+        Model::Quantised(model) => parameter_count(&model),
         Model::Gan(gan) => parameter_count(&gan),
     };
     let seen = recipe.training.images;
@@ -118,6 +119,7 @@ fn measure_observing(resolved: &Resolved, device: &Device) -> Result<[f64; 2], T
     small.evaluation.images = small.evaluation.images.min(EVALUATED);
     let model = match Stepper::new(&in_one_part(recipe, 1), device)?.into_model() {
         Model::Vae(vae) => Model::Vae(vae.valid()),
+        Model::Quantised(model) => Model::Quantised(model.valid()),
         Model::Gan(gan) => Model::Gan(gan.valid()),
     };
     let subject = Subject {

@@ -46,10 +46,10 @@ pub use observer::{Observer, Observers};
 pub use parallel::Mpi;
 pub use parallel::{Worker, broadcast, fit_with_workers};
 pub use recipe::{
-    AdamConfig, AdaptConfig, AugmentConfig, BestBy, CacheMode, Capacity, DataRecipe,
-    EvaluationConfig, GanObjective, LecamConfig, Metric, Objective, PRESETS, PenaltyConfig,
-    Precision, Preset, Recipe, RecipeBuilder, RecipeError, Resolved, SlopeConfig, SlopePlace,
-    Training, Transfer, VaeLoss, VaeObjective,
+    AdamConfig, AdaptConfig, AugmentConfig, BestBy, CacheMode, Capacity, CodebookObjective,
+    DataRecipe, EvaluationConfig, GanObjective, LecamConfig, Metric, Objective, PRESETS,
+    PenaltyConfig, Precision, Preset, PriorObjective, QuantisedObjective, Recipe, RecipeBuilder,
+    RecipeError, Resolved, SlopeConfig, SlopePlace, Training, Transfer, VaeLoss, VaeObjective,
 };
 pub use report::{
     Chart, Document, NextCommand, Plane, PlanePoint, ReportKeeper, duration, label, next_commands,

@@ -11,6 +11,8 @@ use trompe_ops::Collective;
 pub(crate) struct Moment {
     /// Images seen once the step is over: where schedules stand.
     pub(crate) seen: u64,
+    /// Images of a step, all ranks together.
+    pub(crate) batch: u64,
     /// Images of the set that batches are drawn from.
     pub(crate) set: usize,
     /// Who shares the batch.

@@ -22,6 +22,16 @@ pub(crate) fn normal(
     Tensor::from_data(data, (device, DType::F32))
 }
 
+/// Rows of numbers in [0, 1), each from the stream of its own number.
+pub(crate) fn uniform(streams: &Stream, first: u64, [rows, entries]: [usize; 2]) -> Vec<Vec<f32>> {
+    let row = |row: usize| {
+        let mut values = vec![0.0; entries];
+        streams.at(first + row as u64).fill_uniform(&mut values);
+        values
+    };
+    (0..rows).map(row).collect()
+}
+
 /// The random numbers of some images of a run, beside their latents.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chance {

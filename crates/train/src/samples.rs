@@ -1,13 +1,14 @@
 //! Pictures of a model while it trains: always the same latents, always the same images.
 
 use crate::TrainError;
-use crate::noise::normal;
+use crate::noise::{normal, uniform};
 use burn::tensor::Device;
+use std::ops::Range;
 use std::path::Path;
 use trompe_data::{Prepared, Selection};
 use trompe_images::{Grid, Pixels, Scale, save};
 use trompe_layers::Pass;
-use trompe_models::{Autoencoder, Generator, Model, to_pixels, to_tensor};
+use trompe_models::{Autoencoder, Examples, Generator, Model, to_pixels, to_tensor};
 use trompe_random::Stream;
 
 use crate::recipe::Recipe;
@@ -18,21 +19,56 @@ const ROWS: usize = 10;
 /// Draws new images, one for each of a fixed set of latents.
 pub(crate) fn generated(model: &Model, recipe: &Recipe, device: &Device) -> Vec<Pixels> {
     // Row by row: a hundred large images at once would take more memory than a training step.
-    let rows = (0..ROWS).map(|row| generated_row(row, model, recipe, device));
-    rows.flatten().collect()
+    let rows = (0..ROWS).flat_map(|row| {
+        let first = row * COLUMNS;
+        drawn(model, recipe, "samples", first..first + COLUMNS, device)
+    });
+    rows.collect()
 }
 
-fn generated_row(row: usize, model: &Model, recipe: &Recipe, device: &Device) -> Vec<Pixels> {
-    let streams = Stream::new(recipe.seed, "samples");
-    let shape = [COLUMNS, recipe.model.latent()];
-    let latents = normal(&streams, (row * COLUMNS) as u64, shape, device);
+/// The images of some latents of a purpose's stream, for the seed of the run.
+pub(crate) fn drawn(
+    model: &Model,
+    recipe: &Recipe,
+    purpose: &str,
+    places: Range<usize>,
+    device: &Device,
+) -> Vec<Pixels> {
+    let streams = Stream::new(recipe.seed, purpose);
+    let (first, count) = (places.start, places.len());
+    let latents = || {
+        let shape = [count, recipe.model.latent(recipe.data.image)];
+        normal(&streams, first as u64, shape, device)
+    };
     let mut pass = Pass::inference();
     let images = match model {
         Model::Vae(vae) => {
-            let labels = in_turn(row * COLUMNS, COLUMNS, recipe.model.classes());
-            vae.given(labels.as_deref()).mean_image(latents, &mut pass)
+            let labels = in_turn(first, count, recipe.model.classes());
+            let vae = vae.given(labels.as_deref());
+            vae.mean_image(latents(), &mut pass)
         }
-        Model::Gan(gan) => gan.generator.generate(latents, &mut pass),
+        Model::Quantised(model) => {
+            let shape = [count, model.places()];
+            let uniform = uniform(&streams, first as u64, shape);
+            model.mean_image(model.latents_of(model.prior.draw(&uniform, 1.0)))
+        }
+        Model::Gan(gan) => gan.generator.generate(latents(), &mut pass),
+    };
+    to_pixels(images, recipe.data.image, recipe.model.value_range())
+}
+
+/// What an autoencoder makes of images: a VAE of the mean of their posterior. Nothing for a GAN.
+pub(crate) fn reconstructed(model: &Model, examples: Examples, recipe: &Recipe) -> Vec<Pixels> {
+    let Examples { images, labels } = examples;
+    let images = match model {
+        Model::Vae(vae) => {
+            let mut pass = Pass::inference();
+            let vae = vae.given(labels.as_deref());
+            let latents = vae.encode(images, &mut pass).mean;
+            vae.mean_image(latents, &mut pass)
+        }
+        Model::Quantised(model) => model.mean_image(model.latents_of(model.codes(images))),
+        Model::Gan(_) => return Vec::new(),
     };
     to_pixels(images, recipe.data.image, recipe.model.value_range())
 }
@@ -43,7 +79,7 @@ pub(crate) fn in_turn(first: usize, count: usize, classes: usize) -> Option<Vec<
     (classes > 0).then(|| (first..first + count).map(class).collect())
 }
 
-/// Held-out images, each followed by what a VAE makes of the mean of its posterior.
+/// Held-out images, each followed by what the model makes of it; nothing for a GAN.
 pub(crate) fn reconstructions(
     model: &Model,
     recipe: &Recipe,
@@ -51,9 +87,9 @@ pub(crate) fn reconstructions(
     held_out: &Selection,
     device: &Device,
 ) -> Result<Vec<Pixels>, TrainError> {
-    let Model::Vae(vae) = model else {
+    if let Model::Gan(_) = model {
         return Ok(Vec::new());
-    };
+    }
     let count = held_out.len().min(ROWS * COLUMNS / 2);
     let originals = (0..count)
         .map(|place| images.read(held_out.get(place)))
@@ -64,16 +100,14 @@ pub(crate) fn reconstructions(
         .copied()
         .collect();
     let scale = Scale::new(recipe.model.value_range(), images.levels());
-    let tensor = to_tensor(&bytes, recipe.data.image, &scale, device);
-    let mut pass = Pass::inference();
     let source = images.source();
-    let labels: Option<Vec<u32>> = (0..count)
-        .map(|place| source.label(held_out.get(place)))
-        .collect();
-    let vae = vae.given(labels.as_deref());
-    let latents = vae.encode(tensor, &mut pass).mean;
-    let copies = vae.mean_image(latents, &mut pass);
-    let copies = to_pixels(copies, recipe.data.image, recipe.model.value_range());
+    let examples = Examples {
+        images: to_tensor(&bytes, recipe.data.image, &scale, device),
+        labels: (0..count)
+            .map(|place| source.label(held_out.get(place)))
+            .collect(),
+    };
+    let copies = reconstructed(model, examples, recipe);
     Ok(originals
         .into_iter()
         .zip(copies)

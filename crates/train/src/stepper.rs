@@ -61,6 +61,7 @@ impl Stepper {
     pub(crate) fn into_model(self) -> Model {
         match self.trainee.expect("present between steps") {
             Trainee::Vae { vae, .. } => Model::Vae(vae),
+            Trainee::Quantised { model, .. } => Model::Quantised(*model),
             Trainee::Gan { gan, .. } => Model::Gan(gan),
         }
     }
@@ -69,6 +70,7 @@ impl Stepper {
     pub fn weights(&self) -> BTreeMap<String, TensorData> {
         match &self.trainee {
             Some(Trainee::Vae { vae, .. }) => to_tensors(vae),
+            Some(Trainee::Quantised { model, .. }) => to_tensors(model.as_ref()),
             Some(Trainee::Gan { gan, .. }) => to_tensors(gan),
             None => BTreeMap::new(),
         }

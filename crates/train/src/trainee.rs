@@ -5,17 +5,17 @@ use crate::average;
 use crate::moment::Moment;
 use crate::noise::{Chance, normal};
 use crate::optimizer::{Adam, Counts};
-use crate::recipe::{GanObjective, Objective, Precision, Recipe, VaeObjective};
+use crate::recipe::{GanObjective, Objective, Precision, QuantisedObjective, Recipe, VaeObjective};
 use crate::step::{self, Part, Round, StepReport};
 use crate::transfer::{self, Fresh};
 use burn::module::Module;
-use burn::tensor::{Device, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trompe_layers::{Init, Pass};
 use trompe_losses::EvidenceLowerBound;
 use trompe_models::gan::GeneratorNetwork;
-use trompe_models::{Examples, Gan, Generator, Model, Vae};
+use trompe_models::{Examples, Gan, Generator, Model, QuantisedVae, Vae};
 use trompe_ops::{Collective, RankLost};
 use trompe_random::Stream;
 
@@ -27,6 +27,12 @@ pub(crate) enum Trainee {
         average: Option<Vae>,
         optimizer: Adam,
         objective: VaeObjective,
+    },
+    /// An autoencoder of codes with its prior.
+    Quantised {
+        model: Box<QuantisedVae>,
+        course: step::quantised::Course,
+        objective: QuantisedObjective,
     },
     /// Two players and the average of the generator's weights.
     Gan {
@@ -63,10 +69,11 @@ impl Setting {
         device: &Device,
         collective: Arc<dyn Collective>,
     ) -> Self {
-        let latent = recipe.model.latent();
+        let latent = recipe.model.latent(recipe.data.image);
         Self {
             noise: match &recipe.objective {
                 Objective::Vae(objective) => latent * objective.loss.latents_of_noise(),
+                Objective::Quantised(_) => 0,
                 Objective::Gan(_) => latent,
             },
             set,
@@ -121,6 +128,15 @@ impl Trainee {
                 optimizer: adam(objective.optimizer),
                 objective: objective.clone(),
             },
+            (Model::Quantised(model), Objective::Quantised(objective)) => Self::Quantised {
+                model: Box::new(model),
+                course: step::quantised::Course {
+                    autoencoder: adam(objective.optimizer),
+                    prior: adam(objective.prior.optimizer),
+                    prior_from: objective.prior.from(recipe.training.images),
+                },
+                objective: objective.clone(),
+            },
             (Model::Gan(gan), Objective::Gan(objective)) => Self::Gan {
                 average: averages.then(|| gan.generator.valid()),
                 gan,
@@ -140,7 +156,7 @@ impl Trainee {
     /// Batches of real images that one step consumes.
     pub(crate) fn batches_per_step(&self) -> usize {
         match self {
-            Self::Vae { .. } => 1,
+            Self::Vae { .. } | Self::Quantised { .. } => 1,
             Self::Gan { objective, .. } => objective.discriminator_steps,
         }
     }
@@ -149,6 +165,9 @@ impl Trainee {
     pub(crate) fn counts(&self) -> Vec<Counts> {
         match self {
             Self::Vae { optimizer, .. } => vec![optimizer.counts()],
+            Self::Quantised { course, .. } => {
+                vec![course.autoencoder.counts(), course.prior.counts()]
+            }
             Self::Gan { game, .. } => {
                 vec![game.generator.counts(), game.discriminator.counts()]
             }
@@ -199,6 +218,7 @@ impl Trainee {
         let seen = seen + setting.batch as u64;
         let moment = Moment {
             seen,
+            batch: setting.batch as u64,
             set: setting.set,
             collective: Arc::clone(&setting.collective),
             precision: setting.precision,
@@ -219,6 +239,21 @@ impl Trainee {
                     average: average.map(|average| average::follow(average, &vae, decay)),
                     vae,
                     optimizer,
+                    objective,
+                };
+                (trainee, report)
+            }
+            Self::Quantised {
+                model,
+                mut course,
+                objective,
+            } => {
+                let round = rounds.next().expect("a step has a batch");
+                let (model, report) =
+                    step::quantised::step(*model, &mut course, &objective, round, &moment)?;
+                let trainee = Self::Quantised {
+                    model: Box::new(model),
+                    course,
                     objective,
                 };
                 (trainee, report)
@@ -273,6 +308,14 @@ impl Trainee {
                     vae = statistics.apply(vae);
                 }
                 Model::Vae(vae)
+            }
+            Self::Quantised { model, .. } => {
+                let mut model = model.valid();
+                let codes: Vec<_> = batches
+                    .map(|examples| model.codes(examples.images))
+                    .collect();
+                model.prior = model.prior.with_marginals(Tensor::cat(codes, 0));
+                Model::Quantised(model)
             }
             Self::Gan { gan, average, .. } => {
                 let mut generator = average.clone().unwrap_or_else(|| gan.generator.valid());

@@ -123,7 +123,7 @@ fn scores_that_cannot_be_are_refused() {
     let metrics = "evaluation.metrics";
     assert!(matches!(
         refused("gan-mlp", &[(metrics, "[\"psnr\"]")]),
-        RecipeError::Score { score: "psnr" }
+        RecipeError::Score { score: "psnr", .. }
     ));
     assert!(matches!(
         refused(

@@ -297,6 +297,30 @@ fn a_choice_of_loss_replaces_the_presets() {
 }
 
 #[test]
+fn codes_follow_the_latest_weights_and_nothing_else() {
+    let set = |key, value| refused(preset("vq-vae").set("--set", key, value));
+    for (key, value) in [
+        ("training.average_half_life", "1000"),
+        ("objective.quantised.prior.share", "1.0"),
+        ("objective.quantised.codebook.decay", "1.0"),
+        ("objective.quantised.commitment", "-0.1"),
+        ("training.precision", "bf16"),
+        ("training.recompute", "true"),
+    ] {
+        let error = set(key, value);
+        assert!(
+            matches!(error, RecipeError::Range { key: found, .. } if found == key),
+            "{error}"
+        );
+    }
+    let error = set("model.quantised.prior.heads", "5").to_string();
+    assert!(error.contains("5 attention heads"), "{error}");
+    let grid = "{ finite-scalars = { levels = [8, 1] } }";
+    let error = set("model.quantised.quantiser", grid).to_string();
+    assert!(error.contains("finite-scalars.levels"), "{error}");
+}
+
+#[test]
 fn nothing_is_weighed_that_a_loss_does_not_have() {
     let iwae = |key, value| refused(preset("iwae").set("--set", key, value));
     for (key, value) in [
@@ -330,7 +354,7 @@ fn one_key_of_an_adaptive_augmentation_leaves_the_others_as_usual() {
         });
         match recipe.resolve().unwrap().recipe.objective {
             Objective::Gan(gan) => gan.augment,
-            Objective::Vae(_) => None,
+            Objective::Vae(_) | Objective::Quantised(_) => None,
         }
     };
     let key = "objective.gan.augment";

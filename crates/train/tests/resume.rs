@@ -64,6 +64,14 @@ fn stopped_and_whole_end_in_the_same_bytes(short: impl Fn() -> RecipeBuilder) {
     assert!(snapshot(&whole) == snapshot(&stopped));
 }
 
+/// The run stops while it learns the codes, and again while it fits their prior.
+#[test]
+fn a_stopped_vq_vae_ends_in_the_same_bytes() {
+    stopped_and_whole_end_in_the_same_bytes(|| {
+        short("vq-vae").set("--set", "training.average_half_life", "0")
+    });
+}
+
 #[test]
 fn a_stopped_vae_ends_in_the_same_bytes() {
     stopped_and_whole_runs_end_in_the_same_bytes("vae");

@@ -59,6 +59,13 @@ pub enum Error {
         known: usize,
     },
 
+    /// A model of codes was asked for directions.
+    #[error(
+        "the latent of a model of codes is a map of vectors from a list: it has no directions to walk along"
+    )]
+    #[diagnostic(help("`trompe interpolate` walks from one image to another"))]
+    NoAxes,
+
     /// The networks make infinite numbers, or none at all.
     #[error("the model makes images of infinite numbers, or of none at all")]
     #[diagnostic(help("its training diverged; take an earlier snapshot"))]

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use trompe_images::{ImageSpec, Pixels, Scale, ValueRange};
-use trompe_latent::{Ends, Sensitivity, path, sample, traverse};
+use trompe_latent::{Ends, Sensitivity, path, sample, sample_uniform, traverse};
 use trompe_layers::{Boundary, Pass};
-use trompe_models::{Autoencoder, Generator, Model, ModelConfig, Vae, to_pixels, to_tensor};
+use trompe_models::{Autoencoder, Generator, Model, ModelConfig, to_pixels, to_tensor};
 use trompe_snapshots::{Description, Snapshot};
 
 use crate::Error;
@@ -106,7 +106,7 @@ impl Session {
 
     /// Entries of one latent.
     pub fn latent_entries(&self) -> usize {
-        self.description.model.latent()
+        self.description.model.latent(self.image())
     }
 
     /// One image for each seed; of a conditional model that no class was given, of the class that
@@ -134,13 +134,23 @@ impl Session {
             .collect()
     }
 
-    /// The latent of each seed, at a temperature (see [`sample`]).
+    /// The latent of each seed, at a temperature (see [`sample`]); for a model of codes the vectors of a
+    /// map of codes drawn from its prior.
     pub fn sample(&self, seeds: &[u64], temperature: f32) -> Vec<Vec<f32>> {
         let entries = self.latent_entries();
-        seeds
-            .iter()
-            .map(|&seed| sample(seed, entries, temperature))
-            .collect()
+        let Model::Quantised(model) = &self.model else {
+            let normal = |&seed: &u64| sample(seed, entries, temperature);
+            return seeds.iter().map(normal).collect();
+        };
+        let groups = seeds.chunks(BATCH).flat_map(|seeds| {
+            let mut uniform: Vec<_> = (seeds.iter())
+                .map(|&seed| sample_uniform(seed, model.places()))
+                .collect();
+            uniform.resize(BATCH, vec![0.0; model.places()]);
+            let codes = model.prior.draw(&uniform, temperature);
+            rows(model.latents_of(codes), entries).take(seeds.len())
+        });
+        groups.collect()
     }
 
     /// The image of each latent: for a VAE the mean of its likelihood, not a draw from it.
@@ -172,12 +182,14 @@ impl Session {
         })
     }
 
-    /// The latent of each image: the mean of its posterior.
+    /// The latent of each image: the mean of its posterior, or the vectors of its codes.
     ///
     /// # Errors
     /// [`Error::NoEncoder`], [`Error::ImageKind`], [`Error::NoClass`].
     pub fn encode(&self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, Error> {
-        let vae = self.autoencoder()?;
+        if let Model::Gan(_) = self.model {
+            return Err(Error::NoEncoder);
+        }
         let spec = self.image();
         if let Some(other) = images.iter().find(|image| image.spec() != spec) {
             return Err(Error::ImageKind {
@@ -185,10 +197,8 @@ impl Session {
                 expected: spec,
             });
         }
-        let scale = Scale::new(
-            vae.observation.likelihood().value_range(),
-            self.description.levels,
-        );
+        let range = self.description.model.value_range();
+        let scale = Scale::new(range, self.description.levels);
         let count = images.len();
         let mut latents = Vec::with_capacity(count);
         for (index, images) in images.chunks(BATCH).enumerate() {
@@ -196,9 +206,15 @@ impl Session {
             let mut bytes: Vec<u8> = images.iter().flat_map(Pixels::bytes).copied().collect();
             bytes.resize(BATCH * spec.samples(), 0);
             let batch = to_tensor(&bytes, spec, &scale, &self.device);
-            let vae = vae.given(classes.as_deref());
-            let posterior = vae.encode(batch, &mut Pass::inference());
-            latents.extend(rows(posterior.mean, self.latent_entries()).take(images.len()));
+            let encoded = match &self.model {
+                Model::Vae(vae) => {
+                    let vae = vae.given(classes.as_deref());
+                    vae.encode(batch, &mut Pass::inference()).mean
+                }
+                Model::Quantised(model) => model.latents_of(model.codes(batch)),
+                Model::Gan(_) => return Err(Error::NoEncoder),
+            };
+            latents.extend(rows(encoded, self.latent_entries()).take(images.len()));
         }
         Ok(latents)
     }
@@ -237,7 +253,7 @@ impl Session {
     /// (see [`Sensitivity`]); there are no more of them than a latent has entries.
     ///
     /// # Errors
-    /// [`Error::LatentLength`].
+    /// [`Error::LatentLength`], [`Error::NoAxes`] for a model of codes.
     pub fn traverse(
         &self,
         base: &[f32],
@@ -245,6 +261,9 @@ impl Session {
         range: f32,
         steps: usize,
     ) -> Result<Vec<Vec<Pixels>>, Error> {
+        if let ModelConfig::Quantised(_) = self.description.model {
+            return Err(Error::NoAxes);
+        }
         self.check_latent(base)?;
         let anchors = self.sample(&(0..ANCHORS).collect::<Vec<_>>(), 1.0);
         let sensitivity = Sensitivity::measure(&anchors, |latents| {
@@ -253,7 +272,7 @@ impl Session {
             })
         })?;
         let ordered = match self.description.model {
-            ModelConfig::Vae(_) => sensitivity.axes(),
+            ModelConfig::Vae(_) | ModelConfig::Quantised(_) => sensitivity.axes(),
             ModelConfig::Gan(_) => sensitivity.principal_directions(),
         };
         ordered
@@ -299,6 +318,7 @@ impl Session {
         let mut pass = Pass::inference();
         match &self.model {
             Model::Vae(vae) => vae.given(classes).mean_image(latents, &mut pass),
+            Model::Quantised(model) => model.mean_image(latents),
             Model::Gan(gan) => gan.generator.generate(latents, &mut pass),
         }
     }
@@ -326,13 +346,6 @@ impl Session {
         Ok(Some(classes))
     }
 
-    fn autoencoder(&self) -> Result<&Vae, Error> {
-        match &self.model {
-            Model::Vae(vae) => Ok(vae),
-            Model::Gan(_) => Err(Error::NoEncoder),
-        }
-    }
-
     fn check_latent(&self, latent: &[f32]) -> Result<(), Error> {
         let (found, expected) = (latent.len(), self.latent_entries());
         if found != expected {
@@ -357,9 +370,11 @@ mod tests {
     use super::*;
     use trompe_images::{Channels, Levels};
     use trompe_layers::Init;
+    use trompe_models::prior::CodePriorConfig;
+    use trompe_models::vae::QuantiserConfig;
     use trompe_models::{
-        Condition, DiscriminatorConfig, GanConfig, GeneratorConfig, Likelihood, SharedSigma, Sigma,
-        VaeConfig, VaeNetwork,
+        Condition, DiscriminatorConfig, GanConfig, GeneratorConfig, Likelihood, QuantisedVaeConfig,
+        SharedSigma, Sigma, VaeConfig, VaeNetwork,
     };
 
     fn families() -> [ModelConfig; 4] {
@@ -504,6 +519,44 @@ mod tests {
             let again = session.decode(&together).unwrap();
             assert_eq!(session.reconstruct(&images).unwrap(), again);
         }
+    }
+
+    #[test]
+    fn maps_of_codes_depend_on_seed_and_image_alone() {
+        let config = QuantisedVaeConfig {
+            likelihood: Likelihood::Bernoulli,
+            widths: vec![5, 7],
+            blocks: 1,
+            quantiser: QuantiserConfig::FiniteScalars { levels: vec![5, 4] },
+            prior: CodePriorConfig {
+                width: 8,
+                layers: 2,
+                heads: 2,
+            },
+        };
+        let mut session = session(ModelConfig::Quantised(config));
+        for is_fitted in [false, true] {
+            let Model::Quantised(model) = &mut session.model else {
+                unreachable!("it is what was asked for");
+            };
+            let images = model.prior.images.clone();
+            model.prior.images = images.map(|images| images + f64::from(u8::from(is_fitted)));
+            let seeds: Vec<u64> = (0..BATCH as u64 + 3).collect();
+            let together = session.generate(&seeds).unwrap();
+            for (seed, image) in seeds.iter().zip(&together) {
+                assert_eq!(session.generate(&[*seed]).unwrap()[0], *image);
+            }
+            assert_ne!(together[0], together[1]);
+        }
+        let images = session.generate(&[1, 2, 3]).unwrap();
+        let latents = session.encode(&images).unwrap();
+        assert_eq!(session.encode(&images[1..2]).unwrap()[0], latents[1]);
+        assert_eq!(
+            session.reconstruct(&images).unwrap(),
+            session.decode(&latents).unwrap()
+        );
+        let walked = session.traverse(&latents[0], 1, 1.0, 2);
+        assert!(matches!(walked, Err(Error::NoAxes)));
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn build(name: &str) -> Result<(Step, usize), Box<dyn Error>> {
         let model = recipe
             .model
             .init(recipe.data.image, &Init::new(0, &device))?;
-        let latents = uniform::<2>([64, recipe.model.latent()], &device);
+        let latents = uniform::<2>([64, recipe.model.latent(recipe.data.image)], &device);
         let Model::Gan(gan) = model else {
             return Err("the preset `dcgan` is no GAN".into());
         };

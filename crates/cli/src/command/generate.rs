@@ -7,6 +7,7 @@ use serde::Serialize;
 use trompe::Grid;
 use trompe_images::tile;
 use trompe_metrics::{Interval, Seam, seam};
+use trompe_models::Model;
 
 use crate::class::Classes;
 use crate::console::Console;
@@ -98,6 +99,14 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
         let copies = tiles[0].saturating_mul(tiles[1]) as usize;
         let images = seeds.as_slice().len().saturating_mul(copies);
         picture::check_grid(images, &session)?;
+    }
+    if let Model::Quantised(model) = session.model()
+        && !model.prior.is_fitted()
+    {
+        console.say(
+            "the prior over codes is not fitted yet: each place is drawn by itself, from what it usually \
+             has; train the run to its end",
+        );
     }
     let provenance = Provenance::of(&session).and("Temperature", arguments.temperature);
     let [_, meets_left] = session.wraps();

@@ -3,18 +3,17 @@
 use serde_json::{Map, Value, json};
 use trompe::Session;
 use trompe_images::{Pixels, Scale};
-use trompe_metrics::{importance_weighted_bound, negative_elbo};
-use trompe_models::{Examples, Model, Vae, to_tensor};
+use trompe_metrics::{LatentUse, importance_weighted_bound, negative_elbo, negative_elbo_of_codes};
+use trompe_models::{Examples, Model, to_tensor};
 
 use super::{ScoreName, nothing_usable};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::source::{Group, Images};
 
-/// A VAE, and what its bounds are computed with.
+/// An autoencoder, and what its bounds are computed with.
 pub(crate) struct Likelihood<'a> {
     session: &'a Session,
-    vae: &'a Vae,
     scale: Scale,
     draws: usize,
     /// That of the run, so that the score is the one that training reported.
@@ -22,27 +21,15 @@ pub(crate) struct Likelihood<'a> {
 }
 
 impl<'a> Likelihood<'a> {
-    /// With `draws` latents for each of `images`. Refused for a model without an encoder.
-    pub(crate) fn new(
-        session: &'a Session,
-        images: &Images,
-        draws: usize,
-    ) -> Result<Self, Failure> {
-        let Model::Vae(vae) = session.model() else {
-            return Err(Failure::new(
-                Exit::Usage,
-                "a GAN gives no likelihood",
-                "score a VAE",
-            ));
-        };
-        let range = vae.observation.likelihood().value_range();
-        Ok(Self {
+    /// With `draws` latents for each of `images`.
+    pub(crate) fn new(session: &'a Session, images: &Images, draws: usize) -> Self {
+        let range = session.description().model.value_range();
+        Self {
             session,
-            vae,
             scale: Scale::new(range, images.prepared().levels()),
             draws,
             seed: session.description().recipe["seed"].as_u64().unwrap_or(0),
-        })
+        }
     }
 
     /// Those bounds that are among `metrics`, told, and as JSON under their names.
@@ -68,23 +55,52 @@ impl<'a> Likelihood<'a> {
         };
         let mut scores = Map::new();
         if metrics.contains(&ScoreName::NegativeElbo) {
-            let elbo = negative_elbo(self.vae, batches(), self.draws, self.seed)?;
-            if elbo.n == 0 {
+            let elbo = match self.session.model() {
+                Model::Vae(vae) => {
+                    let elbo = negative_elbo(vae, batches(), self.draws, self.seed)?;
+                    let LatentUse {
+                        active, entries, ..
+                    } = elbo.latent;
+                    console.data(format_args!(
+                        "negative ELBO  {:.3} {} ({:.4} bits/dim; reconstruction {:.3}, KL {:.3}; {} \
+                         draws{})",
+                        elbo.value,
+                        elbo.unit,
+                        elbo.bits_per_dim,
+                        elbo.reconstruction,
+                        elbo.kl,
+                        elbo.draws,
+                        self.given(),
+                    ))?;
+                    console.data(format_args!(
+                        "latent         {active} of {entries} entries active"
+                    ))?;
+                    json!(elbo)
+                }
+                Model::Quantised(model) => {
+                    let elbo = negative_elbo_of_codes(model, batches())?;
+                    console.data(format_args!(
+                        "negative ELBO  {:.3} {} ({:.4} bits/dim; reconstruction {:.3}, codes {:.3})",
+                        elbo.value, elbo.unit, elbo.bits_per_dim, elbo.reconstruction, elbo.kl,
+                    ))?;
+                    console.data(format_args!(
+                        "codes          {} of {} used, perplexity {:.1}",
+                        elbo.codes_used, elbo.codes, elbo.perplexity
+                    ))?;
+                    json!(elbo)
+                }
+                Model::Gan(_) => return Err(no_likelihood("a GAN")),
+            };
+            if elbo["n"] == 0 {
                 return Err(nothing_usable());
             }
-            console.data(format_args!(
-                "negative ELBO  {:.3} {} ({:.4} bits/dim; reconstruction {:.3}, KL {:.3}; {} draws{})",
-                elbo.value, elbo.unit, elbo.bits_per_dim, elbo.reconstruction, elbo.kl, elbo.draws,
-                self.given(),
-            ))?;
-            console.data(format_args!(
-                "latent         {} of {} entries active",
-                elbo.latent.active, elbo.latent.entries,
-            ))?;
-            scores.insert("negative_elbo".to_owned(), json!(elbo));
+            scores.insert("negative_elbo".to_owned(), elbo);
         }
         if metrics.contains(&ScoreName::IwBound) {
-            let bound = importance_weighted_bound(self.vae, batches(), self.draws, self.seed)?;
+            let Model::Vae(vae) = self.session.model() else {
+                return Err(no_likelihood("a model without a distribution over latents"));
+            };
+            let bound = importance_weighted_bound(vae, batches(), self.draws, self.seed)?;
             if bound.n == 0 {
                 return Err(nothing_usable());
             }
@@ -114,4 +130,12 @@ impl<'a> Likelihood<'a> {
             [..] => "; given the class",
         }
     }
+}
+
+fn no_likelihood(what: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("{what} has no bound to weigh"),
+        "ask for it of a VAE",
+    )
 }

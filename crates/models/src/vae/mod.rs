@@ -12,12 +12,17 @@ mod logistic_mixture;
 mod mlp;
 mod observation;
 mod posterior;
+mod quantised;
 
 pub use condition::{Condition, Examples};
 pub use likelihood::{Likelihood, SharedSigma, Sigma};
 pub use logistic_mixture::LogisticMixture;
 pub use observation::ObservationModel;
 pub use posterior::Posterior;
+pub use quantised::{
+    CodeUse, Codebook, FiniteScalars, Quantised, QuantisedVae, QuantisedVaeConfig, Quantiser,
+    QuantiserConfig,
+};
 
 use crate::ModelError;
 use crate::error::{check_number, check_size};
@@ -155,6 +160,7 @@ impl VaeConfig {
                 let most = image.width.min(image.height).ilog2() as usize;
                 if widths.len() > most {
                     return Err(ModelError::TooDeep {
+                        key: "model.vae.network.conv.widths",
                         stages: widths.len(),
                         image,
                         most,

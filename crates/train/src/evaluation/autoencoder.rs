@@ -5,15 +5,16 @@ use super::{Subject, told};
 use crate::TrainError;
 use crate::event::Score;
 use crate::recipe::{Metric, Recipe};
+use crate::samples::reconstructed;
 use burn::tensor::Device;
 use serde_json::json;
 use std::collections::BTreeMap;
 use trompe_images::{Pixels, Scale};
-use trompe_layers::Pass;
 use trompe_metrics::{
-    Interval, Lpips, Network, importance_weighted_bound, ms_ssim, negative_elbo, psnr, ssim,
+    Interval, Lpips, Network, importance_weighted_bound, ms_ssim, negative_elbo,
+    negative_elbo_of_codes, psnr, ssim,
 };
-use trompe_models::{Autoencoder, Examples, Model, Vae, to_pixels, to_tensor};
+use trompe_models::{Examples, Model, to_tensor};
 
 /// What LPIPS looks through, by the first of its trunks whose weights are there, if it is asked for.
 pub(super) fn lpips(
@@ -40,7 +41,7 @@ pub(super) fn likelihoods(subject: Subject) -> Result<BTreeMap<String, Score>, T
     let recipe = subject.recipe;
     let evaluation = &recipe.evaluation;
     let mut scores = BTreeMap::new();
-    let (Model::Vae(vae), Some(held_out)) = (subject.model, subject.held_out) else {
+    let Some(held_out) = subject.held_out else {
         return Ok(scores);
     };
     let places = subject.spread(held_out);
@@ -50,12 +51,16 @@ pub(super) fn likelihoods(subject: Subject) -> Result<BTreeMap<String, Score>, T
             .map(|places| examples(subject, places))
     };
     for &metric in &evaluation.metrics {
-        let (name, mut score) = match metric {
-            Metric::NegativeElbo => {
+        let (name, mut score) = match (metric, subject.model) {
+            (Metric::NegativeElbo, Model::Quantised(model)) => {
+                let elbo = negative_elbo_of_codes(model, batches())?;
+                told(metric.name(), elbo, held_out.split())
+            }
+            (Metric::NegativeElbo, Model::Vae(vae)) => {
                 let elbo = negative_elbo(vae, batches(), evaluation.draws, recipe.seed)?;
                 told(metric.name(), elbo, held_out.split())
             }
-            Metric::IwBound => {
+            (Metric::IwBound, Model::Vae(vae)) => {
                 let draws = evaluation.draws;
                 let bound = importance_weighted_bound(vae, batches(), draws, recipe.seed)?;
                 told(metric.name(), bound, held_out.split())
@@ -78,14 +83,12 @@ pub(super) fn pairs(
     let wanted: Vec<Metric> = subject.recipe.evaluation.metrics.clone();
     let wanted = wanted.into_iter().filter(|metric| metric.is_of_pairs());
     let mut found: BTreeMap<Metric, Vec<f64>> = wanted.map(|metric| (metric, vec![])).collect();
-    let (Model::Vae(vae), Some(held_out), false) =
-        (subject.model, subject.held_out, found.is_empty())
-    else {
+    let (Some(held_out), false) = (subject.held_out, found.is_empty()) else {
         return Ok(BTreeMap::new());
     };
     for places in subject.spread(held_out).chunks(subject.batch()) {
         let originals = read(subject, places)?;
-        let made = reconstructed(vae, examples(subject, places)?, subject);
+        let made = reconstructed(subject.model, examples(subject, places)?, subject.recipe);
         let each = |measure: fn(&Pixels, &Pixels) -> f64| -> Vec<f64> {
             let pairs = originals.iter().zip(&made);
             pairs
@@ -114,15 +117,6 @@ pub(super) fn pairs(
         told(metric.name(), score, held_out.split())
     });
     Ok(scores.collect())
-}
-
-fn reconstructed(vae: &Vae, examples: Examples, subject: Subject) -> Vec<Pixels> {
-    let recipe = subject.recipe;
-    let mut pass = Pass::inference();
-    let vae = vae.given(examples.labels.as_deref());
-    let latents = vae.encode(examples.images, &mut pass).mean;
-    let images = vae.mean_image(latents, &mut pass);
-    to_pixels(images, recipe.data.image, recipe.model.value_range())
 }
 
 fn read(subject: Subject, places: &[usize]) -> Result<Vec<Pixels>, TrainError> {

@@ -4,21 +4,17 @@ use super::weights::Shelf;
 use super::{Subject, told};
 use crate::TrainError;
 use crate::event::Score;
-use crate::noise::normal;
 use crate::recipe::{Metric, Recipe};
-use crate::samples::in_turn;
+use crate::samples;
 use burn::tensor::Device;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use trompe_data::{Selection, Split};
 use trompe_images::Pixels;
-use trompe_layers::Pass;
 use trompe_metrics::{
     InceptionTap, Judge, MetricError, Network, Protocol, SLICED_WASSERSTEIN_IMAGES, Sample,
     SetMetric, memorisation, score_inception, score_sets, sliced_wasserstein,
 };
-use trompe_models::{Generator, Model, to_pixels};
-use trompe_random::Stream;
 
 /// What sees the images, and what was seen of the real ones.
 pub(super) struct SetJudges {
@@ -227,17 +223,11 @@ fn read(subject: Subject, places: &[usize]) -> Result<Vec<Pixels>, TrainError> {
 
 /// New images, always of the same latents.
 fn generated(subject: Subject, first: usize, count: usize) -> Vec<Pixels> {
-    let recipe = subject.recipe;
-    let streams = Stream::new(recipe.seed, "evaluation");
-    let shape = [count, recipe.model.latent()];
-    let latents = normal(&streams, first as u64, shape, subject.device);
-    let mut pass = Pass::inference();
-    let images = match subject.model {
-        Model::Vae(vae) => {
-            let labels = in_turn(first, count, recipe.model.classes());
-            vae.given(labels.as_deref()).mean_image(latents, &mut pass)
-        }
-        Model::Gan(gan) => gan.generator.generate(latents, &mut pass),
-    };
-    to_pixels(images, recipe.data.image, recipe.model.value_range())
+    let Subject {
+        model,
+        recipe,
+        device,
+        ..
+    } = subject;
+    samples::drawn(model, recipe, "evaluation", first..first + count, device)
 }

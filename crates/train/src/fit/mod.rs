@@ -22,7 +22,7 @@ use std::time::Instant;
 use trompe_data::{Loader, LoaderConfig, Prepared, Selection, Split};
 use trompe_images::Scale;
 use trompe_layers::{VisitParameters, parameter_count, visit_parameters};
-use trompe_models::{Examples, Model, ModelConfig, to_tensor};
+use trompe_models::{Examples, Model, to_tensor};
 use trompe_ops::{Alone, Collective};
 
 /// How a training ended.
@@ -232,12 +232,10 @@ impl<'a> Fit<'a> {
             run: self.run.path().to_owned(),
             resumed_from_step: self.resumed_from / self.batch(),
             preset: Some(self.recipe.name.clone()),
-            model: match &self.recipe.model {
-                ModelConfig::Vae(_) => "vae".to_owned(),
-                ModelConfig::Gan(_) => "gan".to_owned(),
-            },
+            model: self.recipe.model.family().to_owned(),
             parameters: match self.trainee() {
                 Trainee::Vae { vae, .. } => parameter_count(vae) as u64,
+                Trainee::Quantised { model, .. } => parameter_count(model.as_ref()) as u64,
                 Trainee::Gan { gan, .. } => parameter_count(gan) as u64,
             },
             source: self.recipe.data.source.clone(),
@@ -305,6 +303,8 @@ impl<'a> Fit<'a> {
             Trainee::Vae { vae, objective, .. } => {
                 couples_images(vae) || objective.couples_images()
             }
+            // The codes of all parts are counted together.
+            Trainee::Quantised { .. } => false,
             Trainee::Gan { gan, .. } => couples_images(gan),
         }
     }
@@ -449,7 +449,7 @@ fn skipped(trainee: &Trainee) -> u64 {
 /// Watches a run on these images; some of them show how varied they are.
 fn watch(recipe: &Recipe, images: &Prepared, training: &Selection) -> Health {
     const LOOKED_AT: usize = 100;
-    if let Objective::Vae(_) = recipe.objective {
+    if let Objective::Vae(_) | Objective::Quantised(_) = recipe.objective {
         return Health::default();
     }
     let places = 0..training.len().min(LOOKED_AT);

@@ -16,7 +16,7 @@ use toml::{Table, Value};
 use trompe_data::{Format, LabelChoice, OpenOptions, Prepared, Source, open};
 use trompe_images::{Alpha, DecodeOptions, ImageSpec};
 use trompe_layers::Init;
-use trompe_models::{Likelihood, ModelConfig, VaeConfig};
+use trompe_models::{Likelihood, ModelConfig, QuantisedVaeConfig, VaeConfig};
 use trompe_snapshots::Snapshot;
 
 /// The layers of a recipe, lowest first.
@@ -348,8 +348,15 @@ impl RecipeBuilder {
             ModelConfig::Vae(VaeConfig {
                 likelihood: Likelihood::LogisticMixture { levels, .. },
                 ..
+            })
+            | ModelConfig::Quantised(QuantisedVaeConfig {
+                likelihood: Likelihood::LogisticMixture { levels, .. },
+                ..
             }) if *levels != count => Err(self.value_error(
-                "model.vae.likelihood.logistic-mixture.levels",
+                &format!(
+                    "model.{}.likelihood.logistic-mixture.levels",
+                    recipe.model.family()
+                ),
                 &format!("samples of these images take {count} values: `levels = {count}`"),
             )),
             _ => Ok(()),
@@ -486,13 +493,7 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     check_limits(training)?;
     evaluation::check(recipe)?;
     check_memory_savers(recipe)?;
-    let (model, objective) = match (&recipe.model, &recipe.objective) {
-        (ModelConfig::Vae(_), Objective::Vae(_)) | (ModelConfig::Gan(_), Objective::Gan(_)) => {
-            ("", "")
-        }
-        (ModelConfig::Vae(_), Objective::Gan(_)) => ("vae", "gan"),
-        (ModelConfig::Gan(_), Objective::Vae(_)) => ("gan", "vae"),
-    };
+    let (model, objective) = (recipe.model.family(), recipe.objective.family());
     if model != objective {
         return Err(RecipeError::Mismatch { model, objective });
     }
@@ -500,6 +501,11 @@ fn check(recipe: &Recipe) -> Result<(), RecipeError> {
         Objective::Vae(vae) => {
             vae.check()?;
             vec![&vae.optimizer]
+        }
+        Objective::Quantised(objective) => {
+            objective.check()?;
+            refuse_averages(recipe)?;
+            vec![&objective.optimizer, &objective.prior.optimizer]
         }
         Objective::Gan(objective) => {
             gan::check(recipe, objective)?;
@@ -557,6 +563,25 @@ fn is_amount(value: f64) -> bool {
 /// Refuses ways to compute that would do nothing, or that do not go with others.
 fn check_memory_savers(recipe: &Recipe) -> Result<(), RecipeError> {
     let training = &recipe.training;
+    if let Objective::Quantised(_) = recipe.objective {
+        let savers = [
+            ("training.recompute", training.recompute, "true", "false"),
+            (
+                "training.precision",
+                training.precision == Precision::Bf16,
+                "bf16",
+                "\"f32\"",
+            ),
+        ];
+        if let Some(&(key, _, value, suggestion)) = savers.iter().find(|saver| saver.1) {
+            return Err(RecipeError::Range {
+                key,
+                value: value.to_owned(),
+                reason: "is not there for a model of codes",
+                suggestion,
+            });
+        }
+    }
     if let Objective::Vae(objective) = &recipe.objective
         && training.recompute
         && matches!(objective.loss, VaeLoss::ImportanceWeighted { .. })
@@ -581,6 +606,19 @@ fn check_memory_savers(recipe: &Recipe) -> Result<(), RecipeError> {
         });
     }
     Ok(())
+}
+
+/// Averaged weights would meet a codebook that follows the latest ones.
+fn refuse_averages(recipe: &Recipe) -> Result<(), RecipeError> {
+    match recipe.training.average_half_life {
+        0 => Ok(()),
+        images => Err(RecipeError::Range {
+            key: "training.average_half_life",
+            value: images.to_string(),
+            reason: "would pair averaged weights with codes that follow the latest ones",
+            suggestion: "0",
+        }),
+    }
 }
 
 /// Refuses limits that would end a training at once, or never let it begin.

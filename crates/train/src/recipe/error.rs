@@ -143,13 +143,16 @@ pub enum RecipeError {
         nearest: Option<String>,
     },
     /// A score that this family does not have.
-    #[error("`evaluation.metrics` names `{score}`, and a GAN encodes no images")]
+    #[error("`evaluation.metrics` names `{score}`, which {family} does not have")]
     #[diagnostic(help(
-        "a GAN has the scores of what it generates, such as `frechet`, `precision`, `recall`"
+        "a GAN has the scores of what it generates, such as `frechet`, `precision`, `recall`; only a \
+         VAE has a bound to weigh"
     ))]
     Score {
         /// The score.
         score: &'static str,
+        /// The family in words.
+        family: &'static str,
     },
     /// A score to go by that is not measured.
     #[error("`training.best_by = \"{score}\"` is not among `evaluation.metrics`")]

@@ -267,11 +267,19 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
             });
         }
     }
-    let is_gan = matches!(recipe.model, ModelConfig::Gan(_));
-    let mut metrics = evaluation.metrics.iter();
-    if let Some(metric) = metrics.find(|metric| is_gan && metric.is_for_autoencoders()) {
+    let has = |metric: Metric| match recipe.model {
+        ModelConfig::Vae(_) => true,
+        ModelConfig::Quantised(_) => metric != Metric::IwBound,
+        ModelConfig::Gan(_) => !metric.is_for_autoencoders(),
+    };
+    if let Some(metric) = evaluation.metrics.iter().find(|&&metric| !has(metric)) {
         return Err(RecipeError::Score {
             score: metric.name(),
+            family: match recipe.model {
+                ModelConfig::Vae(_) => "a VAE",
+                ModelConfig::Quantised(_) => "a model of codes",
+                ModelConfig::Gan(_) => "a GAN",
+            },
         });
     }
     let BestBy::Score(best_by) = recipe.training.best_by else {

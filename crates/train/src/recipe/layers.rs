@@ -29,6 +29,8 @@ const CHOICES: &[&str] = &[
     "objective",
     "objective.vae.loss",
     "model.vae.likelihood",
+    "model.quantised.likelihood",
+    "model.quantised.quantiser",
     "model.vae.network",
     "model.gan.generator",
     "model.gan.discriminator",

@@ -11,6 +11,7 @@ mod evaluation;
 mod gan;
 mod layers;
 mod presets;
+mod quantised;
 mod vae;
 
 pub use builder::{RecipeBuilder, Resolved};
@@ -21,6 +22,7 @@ pub use gan::{
 };
 pub(crate) use layers::nearest;
 pub use presets::{PRESETS, Preset};
+pub use quantised::{CodebookObjective, PriorObjective, QuantisedObjective};
 pub use vae::{Capacity, VaeLoss, VaeObjective};
 
 use crate::schedule::Schedule;
@@ -101,8 +103,21 @@ pub struct DataRecipe {
 pub enum Objective {
     /// The negative evidence lower bound.
     Vae(VaeObjective),
+    /// Reconstruction from codes, then the codes' prior.
+    Quantised(QuantisedObjective),
     /// A game of two.
     Gan(GanObjective),
+}
+
+impl Objective {
+    /// The family of models that it trains, as in a recipe.
+    pub(crate) fn family(&self) -> &'static str {
+        match self {
+            Self::Vae(_) => "vae",
+            Self::Quantised(_) => "quantised",
+            Self::Gan(_) => "gan",
+        }
+    }
 }
 
 /// Adam (Kingma and Ba 2015); with weight decay AdamW (Loshchilov and Hutter 2019).

@@ -7,7 +7,7 @@ use crate::recipe::RecipeError;
 pub struct Preset {
     /// What users type.
     pub name: &'static str,
-    /// `vae` or `gan`.
+    /// `vae`, `quantised` or `gan`.
     pub family: &'static str,
     /// One line for lists.
     pub summary: &'static str,
@@ -54,6 +54,18 @@ pub const PRESETS: &[Preset] = &[
         family: "vae",
         summary: "Wasserstein autoencoder: all latents together look like the prior",
         text: include_str!("../../../../recipes/wae.toml"),
+    },
+    Preset {
+        name: "vq-vae",
+        family: "quantised",
+        summary: "images as maps of learned codes, and a transformer that draws them",
+        text: include_str!("../../../../recipes/vq-vae.toml"),
+    },
+    Preset {
+        name: "fsq-vae",
+        family: "quantised",
+        summary: "the same with a grid of codes that nobody has to learn",
+        text: include_str!("../../../../recipes/fsq-vae.toml"),
     },
     Preset {
         name: "dcgan",

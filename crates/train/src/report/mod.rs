@@ -49,12 +49,14 @@ pub fn next_commands(run: &Path, model: &str) -> Vec<NextCommand> {
             format!("trompe interpolate {run} --seeds 1,2,3 --loop --out path.gif"),
             "a walk from image to image",
         ),
-        command(
+    ];
+    if model != "quantised" {
+        commands.push(command(
             format!("trompe traverse {run} --grid directions.png"),
             "what each latent direction does",
-        ),
-    ];
-    if model.starts_with("vae") {
+        ));
+    }
+    if model != "gan" {
         commands.push(command(
             format!("trompe reconstruct {run} SOURCE --grid pairs.png"),
             "your images beside the model's",

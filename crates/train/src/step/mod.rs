@@ -1,6 +1,8 @@
 //! One update each: the files a reader came for.
 
+mod codebook;
 pub(crate) mod gan;
+pub(crate) mod quantised;
 pub(crate) mod vae;
 
 use crate::noise::Chance;

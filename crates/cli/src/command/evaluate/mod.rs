@@ -145,7 +145,7 @@ fn metrics(
     session: &Session,
     shelf: &Shelf,
 ) -> Result<Vec<ScoreName>, Failure> {
-    let is_autoencoder = matches!(session.model(), Model::Vae(_));
+    let is_autoencoder = !matches!(session.model(), Model::Gan(_));
     if arguments.metrics.is_empty() {
         let own = [ScoreName::NegativeElbo, ScoreName::Psnr, ScoreName::Ssim];
         let own = own.into_iter().filter(|_| is_autoencoder);
@@ -185,7 +185,7 @@ fn score_autoencoder(
 ) -> Result<Map<String, Value>, Failure> {
     let mut scores = Map::new();
     if metrics.iter().any(|metric| metric.is_of_likelihood()) {
-        let likelihood = Likelihood::new(session, images, arguments.draws as usize)?;
+        let likelihood = Likelihood::new(session, images, arguments.draws as usize);
         scores = likelihood.scores(metrics, || images.groups(AT_A_TIME, console), console)?;
     }
     let mut pairs = Pairs::new(metrics, shelf, session.device())?;

@@ -13,7 +13,6 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use serde::Serialize;
 use trompe::{Device, DeviceName, locate};
-use trompe_models::ModelConfig;
 use trompe_snapshots::write_atomically;
 use trompe_train::{
     Done, Ending, Event, History, Journal, Observer, Observers, Outcome, PRESETS, Recipe,
@@ -461,11 +460,7 @@ fn tell_done(done: &Done, recipe: &Recipe, run: &RunDir, console: &Console) -> R
     rows.push(row("report", run.report().display().to_string()));
     console.data(columns(&rows))?;
 
-    let family = match &recipe.model {
-        ModelConfig::Vae(_) => "vae",
-        ModelConfig::Gan(_) => "gan",
-    };
-    let next: Vec<_> = next_commands(run.path(), family)
+    let next: Vec<_> = next_commands(run.path(), recipe.model.family())
         .into_iter()
         .filter(|next| !NOT_BUILT_YET.iter().any(|name| next.runs(name)))
         .map(|next| vec![format!("  {}", next.line), next.purpose.to_owned()])
