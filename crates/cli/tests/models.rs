@@ -13,16 +13,21 @@ use trompe_train::RecipeBuilder;
 
 /// A folder with the snapshot of a model that was never trained.
 fn model(preset: &str) -> TempDir {
-    let resolved = RecipeBuilder::preset(preset)
-        .unwrap()
-        .set("--data", "data.source", "builtin:digits")
-        .resolve()
-        .unwrap();
+    model_of(RecipeBuilder::preset(preset).unwrap())
+}
+
+fn model_of(recipe: RecipeBuilder) -> TempDir {
+    let recipe = recipe.set("--data", "data.source", "builtin:digits");
+    let resolved = recipe.resolve().unwrap();
+    let classes = match resolved.recipe.model.classes() {
+        0 => Vec::new(),
+        _ => resolved.images.source().classes().to_vec(),
+    };
     let description = Description {
         model: resolved.recipe.model.clone(),
         image: resolved.recipe.data.image,
         levels: resolved.images.levels(),
-        classes: Vec::new(),
+        classes,
         recipe: serde_json::to_value(&resolved.recipe).unwrap(),
         scores: Value::Null,
     };
@@ -78,6 +83,58 @@ fn a_seed_gives_the_same_file_in_any_company() {
         assert_ne!(read("many/seed-000008.png"), read("many/seed-000007.png"));
         assert_eq!(std::fs::read_dir(folder.join("many")).unwrap().count(), 20);
     }
+}
+
+#[test]
+fn a_model_that_knows_classes_is_asked_for_them() {
+    let recipe = RecipeBuilder::preset("vae-mlp").unwrap();
+    let folder = model_of(recipe.set("--set", "model.vae.condition", "class"));
+    let folder = folder.path();
+    let classes = |line: &str| {
+        let told: Value = serde_json::from_str(&done(folder, line)).unwrap();
+        told["classes"].as_array().unwrap().clone()
+    };
+    // Without a word a seed's class is its own turn.
+    assert_eq!(
+        classes("generate run --seeds 9,3,12 --out turns --json"),
+        ["9", "3", "2"]
+    );
+    assert_eq!(
+        classes("generate run --seeds 3-5 --class 3,8 --out two --json"),
+        ["3", "8", "3"]
+    );
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    assert_eq!(read("turns/seed-000003.png"), read("two/seed-000003.png"));
+    assert_ne!(read("turns/seed-000009.png"), read("two/seed-000004.png"));
+    let told = refused(folder, "generate run --class seven --out no", 2);
+    assert!(
+        told.contains("`seven`") && told.contains("0, 1, 2"),
+        "{told}"
+    );
+    done(
+        folder,
+        "interpolate run --class 4 --frames 3 --grid path.png",
+    );
+
+    // Images have classes of their own, or cannot be used.
+    let scores: Value = serde_json::from_str(&done(
+        folder,
+        "evaluate run --metrics negative-elbo -n 8 --json",
+    ))
+    .unwrap();
+    assert_eq!(scores["scores"]["negative_elbo"]["given"], "class");
+    let set = folder.join("set");
+    std::fs::create_dir(&set).unwrap();
+    std::fs::copy(folder.join("turns/seed-000003.png"), set.join("one.png")).unwrap();
+    let told = refused(folder, "reconstruct run set --split all", 3);
+    assert!(
+        told.contains("class") && !folder.join("no").exists(),
+        "{told}"
+    );
+
+    let plain = model("vae-mlp");
+    let told = refused(plain.path(), "generate run --class 3 --out no", 2);
+    assert!(told.contains("without classes"), "{told}");
 }
 
 #[test]
