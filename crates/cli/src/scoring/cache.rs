@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
-use trompe::{Device, write_atomically};
+use trompe::{Channels, ImageSpec, Pixels, write_atomically};
 use trompe_data::cache_folder;
 use trompe_metrics::{Judge, Sample};
 
-use super::ImageSet;
 use crate::console::Console;
 
-/// Raised when decoding, resizing or a network changes its numbers: features of before are then
-/// measured again.
+/// Raised when decoding or resizing changes its numbers: features of before are then measured again.
 const GENERATION: u32 = 1;
+/// Sides of the picture that shows how a judge sees, here and now.
+const PROBE_SIDE: u32 = 64;
 /// All files together, in bytes; the ones that were not used for longest go first.
 const LARGEST: u64 = 4 << 30;
 const ENDING: &str = "features";
@@ -22,31 +22,28 @@ const ENDING: &str = "features";
 /// The folder `features` in the cache of all downloads.
 ///
 /// A file is named by everything that its features follow from: the content of each image, how it was
-/// brought to its size, the network with its weights and protocol, the device. So a set that was
-/// changed is measured again, and the same images under another name are not.
+/// brought to its size, the network with its weights and protocol, and what that network sees in one
+/// fixed picture: another processor, device or version of the kernels rounds differently. So a set
+/// that was changed is measured again, and the same images under another name are not.
 pub(crate) struct FeatureCache {
     folder: PathBuf,
-    device: String,
 }
 
 impl FeatureCache {
     /// None where the system has no place for it.
-    pub(super) fn open(device: &Device) -> Option<Self> {
-        Some(Self {
-            folder: cache_folder().ok()?.join("features"),
-            device: format!("{device:?}"),
-        })
+    pub(super) fn open() -> Option<Self> {
+        let folder = cache_folder().ok()?.join("features");
+        Some(Self { folder })
     }
 
-    /// Where the features of a set lie, if they do. None where an image cannot be read: what is left
-    /// out is to be told each time.
-    pub(super) fn place(&self, set: &ImageSet, judge: &Judge) -> Option<PathBuf> {
+    /// Where the features of a set lie, if they do, by a hash of its content. None where the probe
+    /// cannot be seen.
+    pub(super) fn place(&self, content: &[u8; 32], judge: &Judge) -> Option<PathBuf> {
         let about = judge.provenance();
         let mut hash = Sha256::new();
         for part in [
             &GENERATION.to_string(),
             env!("CARGO_PKG_VERSION"),
-            &self.device,
             &about.network,
             &about.protocol,
             &about.features,
@@ -55,7 +52,10 @@ impl FeatureCache {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
-        hash.update(set.content()?);
+        for value in judge.features(&[probe()]).ok()?.values() {
+            hash.update(value.to_le_bytes());
+        }
+        hash.update(content);
         let name: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
         Some(self.folder.join(name).with_extension(ENDING))
     }
@@ -85,6 +85,18 @@ impl FeatureCache {
             )),
         }
     }
+}
+
+/// Stripes of every width and direction in three colours.
+fn probe() -> Pixels {
+    let spec = ImageSpec::new(PROBE_SIDE, PROBE_SIDE, Channels::Rgb);
+    let mut picture = Pixels::filled(spec, 0);
+    for (at, byte) in (0u32..).zip(picture.bytes_mut()) {
+        let (pixel, channel) = (at / 3, at % 3);
+        let (x, y) = (pixel % PROBE_SIDE, pixel / PROBE_SIDE);
+        *byte = (x * y / (channel + 1) + x * channel) as u8;
+    }
+    picture
 }
 
 /// Removes the files that were not used for longest until at most `most` bytes are left.

@@ -63,7 +63,7 @@ impl Judges {
             };
             panel.push((judge, scores));
         }
-        let cache = (!arguments.no_cache).then(|| FeatureCache::open(device));
+        let cache = (!arguments.no_cache).then(FeatureCache::open);
         Ok(Self {
             panel,
             cache: cache.flatten(),
@@ -130,7 +130,10 @@ impl Judges {
             let unknown = judges.iter().map(|_| None).collect();
             return complete(judges, unknown, set.len(), portions);
         };
-        let places: Vec<_> = judges.iter().map(|judge| cache.place(set, judge)).collect();
+        // Without it an image cannot be read: what is left out is to be told each time.
+        let content = set.content();
+        let place = |judge: &&Judge| cache.place(content.as_ref()?, judge);
+        let places: Vec<_> = judges.iter().map(place).collect();
         let known: Vec<Option<Sample>> = judges
             .iter()
             .zip(&places)

@@ -3,13 +3,18 @@
 use serde_json::{Map, Value, json};
 use trompe::Session;
 use trompe_images::{Pixels, Scale};
-use trompe_metrics::{LatentUse, importance_weighted_bound, negative_elbo, negative_elbo_of_codes};
+use trompe_metrics::{
+    Interval, LatentUse, importance_weighted_bound, negative_elbo, negative_elbo_of_codes,
+};
 use trompe_models::{Examples, Model, to_tensor};
 
-use super::{ScoreName, nothing_usable};
+use super::{ScoreName, few, nothing_usable};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::source::{Group, Images};
+
+/// Fewer images say little about any others.
+const FEWEST: usize = 30;
 
 /// An autoencoder, and what its bounds are computed with.
 pub(crate) struct Likelihood<'a> {
@@ -113,7 +118,16 @@ impl<'a> Likelihood<'a> {
                 bound.draws,
                 self.given(),
             ))?;
-            scores.insert("iw_bound".to_owned(), json!(bound));
+            let interval = Interval::around(bound.value, bound.standard_error);
+            let mut score = json!(bound);
+            score["interval"] = json!(interval);
+            scores.insert("iw_bound".to_owned(), score);
+        }
+        for score in scores.values_mut() {
+            let found = score["n"].as_u64().unwrap_or(0) as usize;
+            if found < FEWEST {
+                score["warning"] = few(found, FEWEST).into();
+            }
         }
         if !self.session.classes().is_empty() {
             for score in scores.values_mut() {
