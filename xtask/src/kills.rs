@@ -21,7 +21,7 @@ pub(crate) struct Kills {
     #[arg(long, default_value_t = 100)]
     kills: usize,
     /// Presets to train.
-    #[arg(long = "preset", value_name = "PRESET", default_values = ["vae", "dcgan"])]
+    #[arg(long = "preset", value_name = "PRESET", default_values = ["vae", "dcgan", "vq-vae"])]
     presets: Vec<String>,
     /// Steps of a run.
     #[arg(long, default_value_t = 240)]

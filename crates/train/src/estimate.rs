@@ -7,7 +7,7 @@ use crate::{Stepper, TrainError};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::time::Instant;
-use trompe_data::{Selection, Split};
+use trompe_data::{Prepared, Selection, Split};
 use trompe_images::ImageSpec;
 use trompe_kernels::allocator;
 use trompe_layers::parameter_count;
@@ -24,16 +24,17 @@ const PROBE_STEPS: usize = 2;
 const LONGEST_TRIAL: f64 = 10.0;
 /// Short steps are repeated for so long.
 const SHORTEST_TRIAL: f64 = 0.5;
-/// What the program holds beside what it uses: freed blocks that are kept for the next step, and
-/// the halves of pages. Measured between 1.05 and 1.3.
-const HELD_FOR_USED: f64 = 1.15;
+/// What the program holds beside what it uses: the allocator keeps freed blocks for the next step, at
+/// most half of the most that was used. Evaluations and sheets, whose blocks have other sizes, bring it
+/// there.
+const HELD_FOR_USED: f64 = 1.5;
 
 /// Images on which an evaluation is timed.
 const EVALUATED: usize = 32;
 
-/// What sheets of samples, scores, the journal and files on their way to the disk take: measured on
-/// small networks.
-const OBSERVING: u64 = 9 << 20;
+/// What sheets of samples, the journal, the report, files on their way to the disk and the program's
+/// own code take: measured on small networks.
+const OBSERVING: u64 = 40 << 20;
 
 /// What a run will take.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,43 +112,75 @@ pub fn estimate(resolved: &Resolved, device: &Device) -> Result<Estimate, TrainE
     })
 }
 
+/// An untrained model, and some images to score it on.
+struct Trial {
+    model: Model,
+    recipe: Recipe,
+    held_out: Option<Selection>,
+}
+
+impl Trial {
+    fn new(resolved: &Resolved, device: &Device) -> Result<Self, TrainError> {
+        let Resolved { recipe, images } = resolved;
+        let mut small = recipe.clone();
+        small.evaluation.images = small.evaluation.images.min(EVALUATED);
+        let model = Stepper::new(&in_one_part(recipe, 1), device)?.into_model();
+        Ok(Self {
+            model: match model {
+                Model::Vae(vae) => Model::Vae(vae.valid()),
+                Model::Quantised(model) => Model::Quantised(model.valid()),
+                Model::Gan(gan) => Model::Gan(gan.valid()),
+            },
+            recipe: small,
+            held_out: Selection::new(images.source().as_ref(), Split::HeldOut).ok(),
+        })
+    }
+
+    fn subject<'a>(&'a self, images: &'a Prepared, device: &'a Device) -> Subject<'a> {
+        Subject {
+            model: &self.model,
+            recipe: &self.recipe,
+            images,
+            held_out: self.held_out.as_ref(),
+            device,
+        }
+    }
+}
+
+/// Bytes that an evaluation takes.
+fn measure_evaluation(resolved: &Resolved, device: &Device) -> Result<f64, TrainError> {
+    let before = allocator::current_bytes();
+    allocator::reset_peak();
+    let trial = Trial::new(resolved, device)?;
+    let subject = trial.subject(&resolved.images, device);
+    Evaluator::new(&trial.recipe, device)?.scores(subject)?;
+    Ok(allocator::peak_bytes().saturating_sub(before) as f64)
+}
+
 /// Seconds of an evaluation and of a sheet of samples.
 fn measure_observing(resolved: &Resolved, device: &Device) -> Result<[f64; 2], TrainError> {
     let Resolved { recipe, images } = resolved;
-    let held_out = Selection::new(images.source().as_ref(), Split::HeldOut).ok();
-    let mut small = recipe.clone();
-    small.evaluation.images = small.evaluation.images.min(EVALUATED);
-    let model = match Stepper::new(&in_one_part(recipe, 1), device)?.into_model() {
-        Model::Vae(vae) => Model::Vae(vae.valid()),
-        Model::Quantised(model) => Model::Quantised(model.valid()),
-        Model::Gan(gan) => Model::Gan(gan.valid()),
-    };
-    let subject = Subject {
-        model: &model,
-        recipe: &small,
-        images,
-        held_out: held_out.as_ref(),
-        device,
-    };
-    let mut evaluator = Evaluator::new(&small, device)?;
+    let trial = Trial::new(resolved, device)?;
+    let subject = trial.subject(images, device);
+    let mut evaluator = Evaluator::new(&trial.recipe, device)?;
     // What is looked at once is looked at before.
     evaluator.scores(subject)?;
     let begin = Instant::now();
     evaluator.scores(subject)?;
     let evaluation = begin.elapsed().as_secs_f64();
     let begin = Instant::now();
-    samples::generated(&model, recipe, device);
+    samples::generated(&trial.model, recipe, device);
     let sheet = begin.elapsed().as_secs_f64();
     let encodes_only = recipe
         .evaluation
         .metrics
         .iter()
         .all(|metric| metric.is_for_autoencoders());
-    let whole = match (&held_out, encodes_only) {
+    let whole = match (&trial.held_out, encodes_only) {
         (Some(held_out), true) => held_out.len().min(recipe.evaluation.images),
         _ => recipe.evaluation.images,
     };
-    let share = whole as f64 / small.evaluation.images as f64;
+    let share = whole as f64 / trial.recipe.evaluation.images as f64;
     Ok([evaluation * share.max(1.0), sheet])
 }
 
@@ -190,12 +223,18 @@ pub fn measure_memory(resolved: &Resolved, device: &Device) -> Result<Option<Mem
     let set = (training.len() * recipe.data.image.samples()) as u64;
     let cache = match images.source().is_in_memory() {
         true => 0,
-        false => set.min(recipe.data.cache.bytes()),
+        false => {
+            let image = recipe.data.image.samples() as u64;
+            let seen = recipe.training.images.saturating_mul(image);
+            set.min(seen).min(recipe.data.cache.bytes())
+        }
     };
     // A byte each in up to eight batches that the loader holds ready, for every part of a step.
     let waiting = (8 * recipe.data.image.samples() * recipe.training.accumulate) as f64;
     Ok(Some(Memory {
-        fixed: (held + cache + OBSERVING) as f64 + constant * HELD_FOR_USED,
+        fixed: (held + cache + OBSERVING) as f64
+            + constant * HELD_FOR_USED
+            + measure_evaluation(resolved, device)?,
         of_an_image: slope * HELD_FOR_USED + waiting,
         part,
     }))

@@ -44,6 +44,7 @@ pub(crate) enum Trainee {
 }
 
 /// The constants of a run that every step needs.
+#[derive(Clone)]
 pub(crate) struct Setting {
     pub(crate) seed: u64,
     /// Images of a step, all ranks together.

@@ -47,7 +47,7 @@ pub(super) fn likelihoods(subject: Subject) -> Result<BTreeMap<String, Score>, T
     let places = subject.spread(held_out);
     let batches = || {
         places
-            .chunks(super::BATCH)
+            .chunks(subject.batch())
             .map(|places| examples(subject, places))
     };
     for &metric in &evaluation.metrics {

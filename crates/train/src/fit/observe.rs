@@ -95,12 +95,19 @@ impl Fit<'_> {
         if let Some(model) = &self.current {
             return Ok(model.clone());
         }
-        let batches = (0..STATISTICS_BATCHES)
-            .map(|index| self.part(index * self.batch()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let model = self
-            .trainee()
-            .model_for_use(batches.into_iter(), &self.setting);
+        let trainee = self.trainee.take().expect("present between steps");
+        let setting = self.setting.clone();
+        let mut failed = None;
+        // One after the other: all at once would take more memory than a step of a small network.
+        let batches = (0..STATISTICS_BATCHES).map_while(|index| {
+            let batch = self.part(index * self.batch());
+            batch.map_err(|error| failed = Some(error)).ok()
+        });
+        let model = trainee.model_for_use(batches, &setting);
+        self.trainee = Some(trainee);
+        if let Some(error) = failed {
+            return Err(error);
+        }
         self.current = Some(model.clone());
         Ok(model)
     }
