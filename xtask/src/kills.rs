@@ -126,6 +126,12 @@ impl Trainer<'_> {
         let mut command = Command::new(self.trompe);
         command.args(["train", "--preset", self.preset, "--resume", "--quiet"]);
         command.arg("--run").arg(path);
+        // Codes follow the latest weights, and cannot be paired with averaged ones.
+        let half_life = if self.preset.starts_with("vq") {
+            0
+        } else {
+            500
+        };
         for (key, value) in [
             ("batch", BATCH),
             ("steps", self.steps),
@@ -133,7 +139,7 @@ impl Trainer<'_> {
             ("sample_every", 60 * BATCH),
             ("evaluate_every", 60 * BATCH),
             ("checkpoint_every", SAVED_EVERY * BATCH),
-            ("average_half_life", 500),
+            ("average_half_life", half_life),
         ] {
             command.args(["--set", &format!("training.{key}={value}")]);
         }
