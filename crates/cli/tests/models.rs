@@ -331,6 +331,10 @@ fn a_report_is_one_page_with_its_pictures_inside() {
     let folder = folder.path();
     let line = "evaluate run -n 60 --metrics negative-elbo,coverage,spectrum --report page.html";
     done(folder, line);
+    done(
+        folder,
+        "evaluate run -n 60 --metrics coverage --report other.html",
+    );
     let page = std::fs::read_to_string(folder.join("page.html")).unwrap();
     for part in [
         "Nearest neighbours",

@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     /// What the images' samples are to mean; without it, they must be alike
     #[arg(long, value_enum)]
     channels: Option<ChannelName>,
-    /// The sets' format, where it is not to be detected: folder, zip, tar, idx, cifar or numpy
+    /// The sets' format, where it is not to be detected: folder, zip, tar, idx, cifar, numpy or parquet
     #[arg(long, value_name = "FORMAT")]
     data_format: Option<String>,
     /// Where to compute: auto, cpu, cuda:0, vulkan, metal or rocm

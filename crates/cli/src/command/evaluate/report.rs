@@ -176,7 +176,7 @@ pub(super) fn write(
     page.charts(
         "Power spectrum",
         "How strong the details of each size are; few waves are large shapes.",
-        &spectrum(&scores["spectrum"]),
+        &scores.get("spectrum").map(spectrum).unwrap_or_default(),
     );
     page.charts(
         "Scores against images seen",

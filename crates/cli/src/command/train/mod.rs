@@ -138,9 +138,25 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<(), Failur
     if arguments.list {
         return list(console);
     }
-    let workers = match (arguments.workers, arguments.devices.len()) {
-        (1, devices) => devices,
-        (workers, _) => workers,
+    let devices = arguments.devices.len();
+    if arguments.mpi && devices > 1 {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("`--mpi` gives each process one device, and {devices} are named"),
+            "start a process for each device, such as `mpirun -n 2 trompe train --mpi --device cuda:0`",
+        ));
+    }
+    if arguments.workers > 1 && devices > arguments.workers {
+        let workers = arguments.workers;
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{workers} workers leave some of {devices} devices without work"),
+            "leave `--workers` out: there is one for each device",
+        ));
+    }
+    let workers = match arguments.workers {
+        1 => devices,
+        workers => workers,
     };
     let ranks = Ranks::join(arguments.mpi, workers)?;
     let result = match ranks.is_first() {
