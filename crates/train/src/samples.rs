@@ -1,6 +1,7 @@
 //! Pictures of a model while it trains: always the same latents, always the same images.
 
 use crate::TrainError;
+use crate::evaluation::readable;
 use crate::noise::{normal, uniform};
 use burn::tensor::Device;
 use std::ops::Range;
@@ -91,9 +92,10 @@ pub(crate) fn reconstructions(
         return Ok(Vec::new());
     }
     let count = held_out.len().min(ROWS * COLUMNS / 2);
-    let originals = (0..count)
-        .map(|place| images.read(held_out.get(place)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let (places, originals) = readable(images, (0..count).map(|place| held_out.get(place)))?;
+    if originals.is_empty() {
+        return Ok(Vec::new());
+    }
     let bytes: Vec<u8> = originals
         .iter()
         .flat_map(|image| image.bytes())
@@ -103,9 +105,7 @@ pub(crate) fn reconstructions(
     let source = images.source();
     let examples = Examples {
         images: to_tensor(&bytes, recipe.data.image, &scale, device),
-        labels: (0..count)
-            .map(|place| source.label(held_out.get(place)))
-            .collect(),
+        labels: places.iter().map(|&place| source.label(place)).collect(),
     };
     let copies = reconstructed(model, examples, recipe);
     Ok(originals

@@ -4,6 +4,8 @@ use burn::tensor::Device;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use trompe_data::{OpenOptions, Selection, Split, open};
+use trompe_images::{Channels, ImageSpec, Pixels, save};
 use trompe_snapshots::Snapshot;
 use trompe_train::{Evaluation, Event, RecipeBuilder, RecipeError, RunDir, TrainError, fit};
 
@@ -23,11 +25,19 @@ fn recipe(preset: &str, settings: &[(&str, &str)]) -> RecipeBuilder {
 }
 
 fn train(recipe: RecipeBuilder, path: &Path) -> Vec<Evaluation> {
+    train_after(recipe, path, || ())
+}
+
+/// The same with something that happens once the training has begun.
+fn train_after(recipe: RecipeBuilder, path: &Path, begun: impl Fn()) -> Vec<Evaluation> {
     let run = RunDir::create(path).unwrap();
     let mut evaluations = Vec::new();
     let mut observer = |event: &Event| -> Result<(), TrainError> {
         if let Event::Evaluation(evaluation) = event {
             evaluations.push(evaluation.clone());
+        }
+        if let Event::Start(_) = event {
+            begun();
         }
         Ok(())
     };
@@ -138,4 +148,34 @@ fn scores_that_cannot_be_are_refused() {
     ));
     let error = refused("gan-mlp", &[(metrics, "[\"frechett\"]")]).to_string();
     assert!(error.contains("did you mean `frechet`?"), "{error}");
+}
+
+#[test]
+fn an_image_that_cannot_be_decoded_is_left_out_of_scores_and_sheets() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = folder.path().join("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    for image in 0..150_u8 {
+        let spec = ImageSpec::new(8, 8, Channels::Gray);
+        let bytes = (0..64).map(|pixel: u8| image.wrapping_mul(37) ^ pixel.wrapping_mul(image | 1));
+        let pixels = Pixels::new(spec, bytes.collect()).unwrap();
+        save(&pictures.join(format!("{image:03}.png")), &pixels, &[]).unwrap();
+    }
+    let locator = pictures.to_str().unwrap();
+    let source = open(locator, &OpenOptions::default()).unwrap();
+    let held_out = Selection::new(source.as_ref(), Split::HeldOut).unwrap();
+    let damaged = pictures.join(format!("{:03}.png", held_out.get(0)));
+    // From the first sheet and evaluation on.
+    let damage = || std::fs::write(&damaged, &std::fs::read(&damaged).unwrap()[..60]).unwrap();
+    let settings = [
+        ("data.source", locator),
+        ("evaluation.metrics", "[\"negative_elbo\", \"psnr\"]"),
+    ];
+    let run = folder.path().join("run");
+    let evaluations = train_after(recipe("vae-mlp", &settings), &run, damage);
+    let scores = &evaluations.last().unwrap().scores;
+    assert_eq!(scores.len(), 2);
+    for score in scores.values() {
+        assert_eq!(score.details["n"], held_out.len() - 1, "{score:?}");
+    }
 }

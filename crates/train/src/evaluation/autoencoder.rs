@@ -87,8 +87,8 @@ pub(super) fn pairs(
         return Ok(BTreeMap::new());
     };
     for places in subject.spread(held_out).chunks(subject.batch()) {
-        let originals = read(subject, places)?;
-        let made = reconstructed(subject.model, examples(subject, places)?, subject.recipe);
+        let (places, originals) = subject.readable(places)?;
+        let made = reconstructed(subject.model, examples(subject, &places)?, subject.recipe);
         let each = |measure: fn(&Pixels, &Pixels) -> f64| -> Vec<f64> {
             let pairs = originals.iter().zip(&made);
             pairs
@@ -119,16 +119,12 @@ pub(super) fn pairs(
     Ok(scores.collect())
 }
 
-fn read(subject: Subject, places: &[usize]) -> Result<Vec<Pixels>, TrainError> {
-    let read = |&place| Ok(subject.images.read(place)?);
-    places.iter().map(read).collect()
-}
-
 fn examples(subject: Subject, places: &[usize]) -> Result<Examples, TrainError> {
     let recipe = subject.recipe;
     let scale = Scale::new(recipe.model.value_range(), subject.images.levels());
     let mut bytes = Vec::new();
-    for image in read(subject, places)? {
+    let (places, images) = subject.readable(places)?;
+    for image in images {
         bytes.extend_from_slice(image.bytes());
     }
     let source = subject.images.source();

@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sets::SetJudges;
 use std::collections::BTreeMap;
-use trompe_data::{Prepared, Selection, Split};
+use trompe_data::{DataError, Prepared, Selection, Split};
+use trompe_images::Pixels;
 use trompe_metrics::Lpips;
 use trompe_models::Model;
 
@@ -49,6 +50,32 @@ impl Subject<'_> {
         let place = |at| part.get(at * part.len() / count);
         (0..count).map(place).collect()
     }
+}
+
+impl Subject<'_> {
+    /// The images at these places, and where those are that can be read: the loader names the others.
+    fn readable(&self, places: &[usize]) -> Result<(Vec<usize>, Vec<Pixels>), TrainError> {
+        readable(self.images, places.iter().copied())
+    }
+}
+
+/// The images at these places, and where those are that can be read.
+pub(crate) fn readable(
+    images: &Prepared,
+    places: impl Iterator<Item = usize>,
+) -> Result<(Vec<usize>, Vec<Pixels>), TrainError> {
+    let mut found = (Vec::new(), Vec::new());
+    for place in places {
+        match images.read(place) {
+            Ok(image) => {
+                found.0.push(place);
+                found.1.push(image);
+            }
+            Err(DataError::Unreadable { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
 }
 
 impl Evaluator {

@@ -107,7 +107,7 @@ impl SetJudges {
             if details.real.is_empty() {
                 let mut places = subject.spread(&training);
                 places.truncate(SLICED_WASSERSTEIN_IMAGES);
-                details.real = read(subject, &places)?;
+                details.real = subject.readable(&places)?.1;
             }
             let found = details.scores(&first, training.split());
             scores.extend(unless_too_few(found)?);
@@ -132,7 +132,7 @@ impl Seat {
             let places = subject.spread(part);
             let portions = places
                 .chunks(super::BATCH)
-                .map(|places| read(subject, places));
+                .map(|places| Ok::<_, TrainError>(subject.readable(places)?.1));
             Sample::measure(&self.judge, places.len(), portions)
         };
         if self.real.is_none() {
@@ -214,11 +214,6 @@ fn unless_too_few(
         Err(MetricError::TooFew { .. }) => Ok(Vec::new()),
         scores => scores,
     }
-}
-
-fn read(subject: Subject, places: &[usize]) -> Result<Vec<Pixels>, TrainError> {
-    let read = |&place| Ok(subject.images.read(place)?);
-    places.iter().map(read).collect()
 }
 
 /// New images, always of the same latents.
