@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use trompe_random::Stream;
+use trompe_train::PRESETS;
 use trompe_train::{Ending, History, Numbers, RunDir};
 
 /// Flags of `kills`.
@@ -127,11 +128,9 @@ impl Trainer<'_> {
         command.args(["train", "--preset", self.preset, "--resume", "--quiet"]);
         command.arg("--run").arg(path);
         // Codes follow the latest weights, and cannot be paired with averaged ones.
-        let half_life = if self.preset.starts_with("vq") {
-            0
-        } else {
-            500
-        };
+        let preset = PRESETS.iter().find(|preset| preset.name == self.preset);
+        let is_of_codes = preset.is_some_and(|preset| preset.family == "quantised");
+        let half_life = if is_of_codes { 0 } else { 500 };
         for (key, value) in [
             ("batch", BATCH),
             ("steps", self.steps),

@@ -315,7 +315,9 @@ impl Trainee {
                 let codes: Vec<_> = batches
                     .map(|examples| model.codes(examples.images))
                     .collect();
-                model.prior = model.prior.with_marginals(Tensor::cat(codes, 0));
+                if !codes.is_empty() {
+                    model.prior = model.prior.with_marginals(Tensor::cat(codes, 0));
+                }
                 Model::Quantised(model)
             }
             Self::Gan { gan, average, .. } => {

@@ -297,6 +297,16 @@ fn a_choice_of_loss_replaces_the_presets() {
 }
 
 #[test]
+fn settings_without_effect_and_sets_of_one_are_refused() {
+    let set = |name, key, value| refused(preset(name).set("--set", key, value)).to_string();
+    let error = set("wae", "training.batch", "1");
+    assert!(error.contains("one image at a time"), "{error}");
+    let both = preset("beta-vae").set("--set", "objective.vae.capacity", "{ nats = 10.0 }");
+    let error = refused(both).to_string();
+    assert!(error.contains("objective.vae.beta"), "{error}");
+}
+
+#[test]
 fn codes_follow_the_latest_weights_and_nothing_else() {
     let set = |key, value| refused(preset("vq-vae").set("--set", key, value));
     for (key, value) in [
@@ -306,6 +316,8 @@ fn codes_follow_the_latest_weights_and_nothing_else() {
         ("objective.quantised.commitment", "-0.1"),
         ("training.precision", "bf16"),
         ("training.recompute", "true"),
+        ("training.hours", "2.0"),
+        ("training.patience", "5000"),
     ] {
         let error = set(key, value);
         assert!(

@@ -75,7 +75,10 @@ impl CodeTransformer {
         let [batch, places] = codes.dims();
         let [_, width] = self.places.dims();
         let start = Tensor::full([batch, 1], self.start(), &codes.device());
-        let before = Tensor::cat(vec![start, codes.narrow(1, 0, places - 1)], 1);
+        let before = match places {
+            1 => start,
+            _ => Tensor::cat(vec![start, codes.narrow(1, 0, places - 1)], 1),
+        };
         let tokens = self
             .tokens
             .val()

@@ -22,7 +22,7 @@ use std::time::Instant;
 use trompe_data::{Loader, LoaderConfig, Prepared, Selection, Split};
 use trompe_images::Scale;
 use trompe_layers::{VisitParameters, parameter_count, visit_parameters};
-use trompe_models::{Examples, Model, to_tensor};
+use trompe_models::{Examples, Likelihood, Model, ObservationModel, SharedSigma, Sigma, to_tensor};
 use trompe_ops::{Alone, Collective};
 
 /// How a training ended.
@@ -301,10 +301,12 @@ impl<'a> Fit<'a> {
     fn couples_images(&self) -> bool {
         match self.trainee() {
             Trainee::Vae { vae, objective, .. } => {
-                couples_images(vae) || objective.couples_images()
+                couples_images(vae)
+                    || objective.couples_images()
+                    || is_sigma_of_batch(&vae.observation)
             }
             // The codes of all parts are counted together.
-            Trainee::Quantised { .. } => false,
+            Trainee::Quantised { model, .. } => is_sigma_of_batch(&model.observation),
             Trainee::Gan { gan, .. } => couples_images(gan),
         }
     }
@@ -469,6 +471,12 @@ fn couples_images<M: Module>(network: &M) -> bool {
     let mut find = Find(false);
     visit_parameters(network, &mut find);
     find.0
+}
+
+/// Whether a likelihood takes its standard deviation from the images at hand.
+fn is_sigma_of_batch(observation: &ObservationModel) -> bool {
+    let optimal = Sigma::Shared(SharedSigma::Optimal);
+    observation.likelihood() == Likelihood::Gaussian { sigma: optimal }
 }
 
 /// A device as users know it: `cpu`, `Cuda(0)`.

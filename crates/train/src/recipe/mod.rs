@@ -6,6 +6,7 @@
 //! the run directory trains the same run again.
 
 mod builder;
+mod check;
 mod error;
 mod evaluation;
 mod gan;

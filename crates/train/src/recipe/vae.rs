@@ -168,6 +168,14 @@ impl VaeObjective {
                 });
             }
         }
+        if self.capacity.is_some() && self.beta != Schedule::Constant(1.0) {
+            return Err(RecipeError::Range {
+                key: "objective.vae.beta",
+                value: self.beta.ends().map(|value| value.to_string()).join(" to "),
+                reason: "does nothing beside `objective.vae.capacity`",
+                suggestion: "1.0",
+            });
+        }
         if let VaeLoss::ImportanceWeighted { draws, .. } = self.loss {
             if !(1..=1 << 12).contains(&draws) {
                 return Err(RecipeError::Range {

@@ -85,6 +85,11 @@ fn improve(
     model = updated;
     if is_updated {
         model = pass.into_statistics().apply(model);
+        // A prior that was fitted before, by another run or a shorter one, knows other codes.
+        model.prior.images = model.prior.images.map(|images| {
+            let none = images.inner().zeros_like();
+            none.autodiff().set_require_grad(false)
+        });
         if let Quantiser::Codebook(codebook) = model.quantiser {
             let course = &objective.codebook;
             let codebook = vectors.follow(codebook, codes, course, seed, moment)?;
