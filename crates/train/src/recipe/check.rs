@@ -195,25 +195,17 @@ fn refuse_averages(recipe: &Recipe) -> Result<(), RecipeError> {
 
 /// Where the prior begins follows from how long the run is.
 fn refuse_open_ends(training: &Training) -> Result<(), RecipeError> {
-    let ends = [
-        ("training.hours", training.hours),
-        (
-            "training.patience",
-            training.patience.map(|images| images as f64),
-        ),
-    ];
-    match ends
-        .into_iter()
-        .find_map(|(key, value)| Some((key, value?)))
-    {
-        None => Ok(()),
-        Some((key, value)) => Err(RecipeError::Range {
-            key,
-            value: value.to_string(),
-            reason: "leaves open when a model of codes begins to fit its prior; say how long with `training.images`",
-            suggestion: "nothing",
-        }),
+    if training.hours.is_some() {
+        return Err(RecipeError::OpenEnd {
+            key: "training.hours",
+        });
     }
+    if training.patience.is_some() {
+        return Err(RecipeError::OpenEnd {
+            key: "training.patience",
+        });
+    }
+    Ok(())
 }
 
 /// A discrepancy between sets takes two images at least.

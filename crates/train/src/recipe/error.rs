@@ -154,6 +154,13 @@ pub enum RecipeError {
         /// The family in words.
         family: &'static str,
     },
+    /// A limit that leaves open when a model of codes begins to fit its prior.
+    #[error("`{key}` leaves open when a model of codes begins to fit its prior")]
+    #[diagnostic(help("leave it out, and say how long with `training.images`"))]
+    OpenEnd {
+        /// Dotted key in the recipe.
+        key: &'static str,
+    },
     /// A score to go by that is not measured.
     #[error("`training.best_by = \"{score}\"` is not among `evaluation.metrics`")]
     #[diagnostic(help(
